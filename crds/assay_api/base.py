@@ -1,0 +1,62 @@
+"""What all models of the vocabulary have in common: closed to unknown fields, immutable, with one canonical encoding.
+
+Digests are taken over canonical JSON (sorted keys, no spaces, UTF-8, no NaN), so equal content has equal bytes on every
+machine and Python version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from assay_api.errors import Corrupt
+
+
+class Record(BaseModel):
+    """A model that is written to the store: snake_case keys, frozen, closed to unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    def encode(self) -> bytes:
+        """The canonical JSON bytes of this document, with a final newline."""
+        return canonical(self.model_dump(mode="json")) + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, where: str) -> Self:
+        """Read what `encode` wrote; `where` names the object in errors.
+
+        Raises:
+            Corrupt: the bytes are no JSON, or not of this model.
+        """
+        try:
+            return cls.model_validate(json.loads(data))
+        except (ValueError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise Corrupt(f"{where} is not a valid {cls.__name__}: {reason}.") from error
+
+
+class Spec(BaseModel):
+    """A model that a person writes in YAML or that the API server stores: camelCase keys, frozen, closed."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=False, serialize_by_alias=True
+    )
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON of plain data; equal values have equal bytes.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: a value is not plain data.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256(data: bytes) -> str:
+    """The hexadecimal SHA-256 digest of `data`."""
+    return hashlib.sha256(data).hexdigest()

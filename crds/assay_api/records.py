@@ -1,0 +1,145 @@
+"""What workers leave in the store: records of samples, commit markers, progress, and the probe of the store.
+
+A chunk's record file is zstd-compressed JSON lines: one `RecordsHeader`, then one `SampleRecord` per planned sample in
+planned order.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from assay_api.base import Record
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SampleError(Record):
+    """Why a sample has no score."""
+
+    kind: str
+    """Class of the error, such as `Timeout`, `TaskError` or `MediaError`."""
+    message: str
+
+
+class Usage(Record):
+    """Tokens and time of one model answer; times in seconds."""
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    latency: float | None = None
+    """From sending the request to the complete answer, retries left out."""
+    first_token: float | None = None
+
+
+class Answer(Record):
+    """What the model gave for one request of a sample."""
+
+    text: str | None = None
+    logprob: float | None = None
+    """Sum of the log-probabilities of the continuation's tokens, natural logarithm."""
+    greedy: bool | None = None
+    """Whether greedy decoding would have produced the continuation."""
+    tokens: int | None = None
+    """Tokens of the continuation that `logprob` sums over."""
+    finish_reason: str | None = None
+    reasoning: str | None = None
+    """Text that the server kept apart as reasoning."""
+
+
+class SampleRecord(Record):
+    """One sample: what was asked, what came back, what it scored."""
+
+    id: str
+    """`<task>/<document>/<repeat>`."""
+    document: int = Field(ge=0)
+    repeat: int = Field(ge=0)
+    document_id: str | None = None
+    cluster: str | None = None
+    prompt: list[dict[str, Any]] = Field(default_factory=list)
+    """Messages as sent; media by kind, mime and digest."""
+    target: Any = None
+    choices: list[str] | None = None
+    answers: list[Answer] = Field(default_factory=list)
+    filtered: dict[str, Any] = Field(default_factory=dict)
+    """Filter name → what the filter kept of the answer."""
+    items: dict[str, Any] = Field(default_factory=dict)
+    """`metric` or `metric,filter` → item for the metric's aggregation, see `assay_runner.tasks.items`."""
+    error: SampleError | None = None
+    attempts: int = Field(default=1, ge=0)
+    usage: Usage = Usage()
+
+
+class RecordsHeader(Record):
+    """First line of a record file: which plan and which chunk it belongs to."""
+
+    schema_: Literal["assay/records/v1"] = Field(default="assay/records/v1", alias="schema")
+    plan: Digest
+    task: str
+    chunk: int = Field(ge=0)
+    attempt: str
+
+
+class Marker(Record):
+    """A commit: `key` holds the records of this chunk, with this digest. Written once, after the data."""
+
+    schema_: Literal["assay/commit/v1"] = Field(default="assay/commit/v1", alias="schema")
+    plan: Digest
+    task: str
+    chunk: int = Field(ge=0)
+    attempt: str
+    key: str
+    sha256: Digest
+    n: int = Field(ge=0)
+    errors: int = Field(ge=0)
+
+
+class Progress(Record):
+    """What one worker is doing; advisory, overwritten freely, trusted by nobody for a number."""
+
+    schema_: Literal["assay/progress/v1"] = Field(default="assay/progress/v1", alias="schema")
+    worker: str
+    session: str
+    """Random per process: two processes under one worker name are told apart by it."""
+    index: int = Field(ge=0)
+    beat: int = Field(ge=0)
+    """Rises with every report; others judge liveness by its change on their own clock."""
+    state: Literal["starting", "working", "waiting", "stopped", "done"]
+    open: tuple[str, ...] = ()
+    """Chunks under work, as `<task>/<nnnnnn>`."""
+    samples: int = 0
+    """Committed by this worker."""
+    pending: int = 0
+    """Scored, in chunks that are still open."""
+    errors: int = 0
+    chunks: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    busy_seconds: float = 0.0
+    rate: float = 0.0
+    """Samples per second of late."""
+    message: str = ""
+
+
+class StorageProbe(Record):
+    """How the store behaved when several writers created one object at once, at the start of the run."""
+
+    schema_: Literal["assay/storage/v1"] = Field(default="assay/storage/v1", alias="schema")
+    mode: Literal["conditional", "fallback"]
+    reason: str
+
+
+class Placement(Record):
+    """Where a run finds its model or endpoint, for workers that know nothing but the run's address. No number depends on
+    it: what does is pinned in the plan, and every worker checks what it finds here against the pins."""
+
+    schema_: Literal["assay/placement/v1"] = Field(default="assay/placement/v1", alias="schema")
+    model: str | None = None
+    """Folder of the model, when its name in the plan is relative to the manifest."""
+    url: str | None = None
+    max_concurrency: int = 64
+    """Requests in flight of the whole run."""
+    timeout_seconds: float = 600
+    workers: int = Field(default=1, ge=1)
+    """Workers that the documents and the requests in flight are shared out to."""

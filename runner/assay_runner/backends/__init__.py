@@ -1,0 +1,1 @@
+"""Engines and endpoints that answer requests; each is imported only when a run uses it."""

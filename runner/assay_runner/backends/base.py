@@ -1,0 +1,166 @@
+"""What the pipeline and the backends say to each other.
+
+A backend answers a stream of batches with a stream of responses, in any order. Batches are formed by the pipeline, inside
+one chunk and in planned order, so a backend whose output depends on what shares a batch still gives the same answers
+however many workers run. A backend keeps as many batches in flight as `capacity` says and never holds the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from assay_api.errors import Failed, SpecError
+from assay_runner.media import Media
+
+__all__ = [
+    "Backend", "BackendFailed", "Batch", "Description", "Generation", "Message", "ModelContext", "Part", "Request", "Response",
+    "ResponseError", "SpecError", "Text",
+]
+
+
+class BackendFailed(Failed):
+    """The engine or endpoint is gone or refuses everything; open chunks are left to others, nothing is committed for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text inside a message."""
+
+    text: str
+
+
+Part = Text | Media
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Sampling settings of one request, resolved. What a backend cannot honour it refuses by name when it is planned."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to the model.
+
+    `messages` is the conversation. `prompt` is the same as raw text, for models without a chat template and for
+    log-likelihoods; None when the conversation holds media. `continuation` (loglikelihood only) is the text to be scored
+    after the prompt, with its leading delimiter.
+    """
+
+    key: str
+    """Unique in the run: `<sample id>#<n>`."""
+    kind: Literal["generate", "loglikelihood"]
+    messages: tuple[Message, ...]
+    prompt: str | None
+    continuation: str | None
+    generation: Generation
+    seed: int
+    """Derived from (spec.seed, sample id) alone."""
+
+
+Batch = tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseError:
+    """Why a request has no answer. `kind` is a short class name, such as Timeout, HTTP500, ContextTooLong, MediaError."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to one request, or why there is none. Times are in seconds."""
+
+    key: str
+    text: str | None = None
+    logprob: float | None = None
+    greedy: bool | None = None
+    tokens: int | None = None
+    finish_reason: str | None = None
+    reasoning: str | None = None
+    error: ResponseError | None = None
+    attempts: int = 1
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    latency: float | None = None
+    first_token: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelContext:
+    """What a backend is opened with: the plan's model, and what is this worker's own (never part of a number)."""
+
+    name: str
+    revision: str | None
+    args: Mapping[str, Any]
+    pins: Mapping[str, Any]
+    retries: int
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    concurrency: int = 64
+    """This worker's share of the requests in flight."""
+    timeout: float = 600.0
+    batch_size: int = 1
+    cores: int = 1
+    """CPU cores this process may use, from the cgroup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a backend says of a model when it is planned, without loading it."""
+
+    pins: dict[str, Any]
+    batch_size: int
+    determinism: Literal["exact", "best-effort"]
+    loglikelihood: bool
+    """Whether it can score continuations."""
+    media: frozenset[str]
+    """Kinds of media it takes: image, audio, video."""
+
+
+class Backend(Protocol):
+    """An engine that answers requests."""
+
+    @property
+    def capacity(self) -> int:
+        """Batches in flight that keep it busy."""
+        ...
+
+    async def start(self) -> None:
+        """Load the model or warm the connections.
+
+        Raises:
+            SpecError: the plan's pins cannot be honoured here (wrong engine version, device, weights).
+            BackendFailed: the engine does not start or the endpoint does not answer.
+        """
+        ...
+
+    def stream(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Response]:
+        """Answer every request of every batch exactly once, in any order; errors of one request are its response.
+
+        Raises:
+            BackendFailed: nothing can be answered any more.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what `start` took; safe to call twice."""
+        ...

@@ -1,0 +1,49 @@
+"""`assay plan FILE`: plan a manifest, write the plan, and show what would run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from assay_api.errors import EXIT_DONE
+from assay_runner.cli.prepare import Prepared, prepare
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Plan and show; the run's address is the last line of the table, or in the JSON's place on stderr."""
+    prepared = prepare(options)
+    if options.json:
+        sys.stdout.buffer.write(prepared.plan.encode())
+        sys.stdout.buffer.flush()
+        print(f"run: {prepared.uri}", file=sys.stderr)
+    else:
+        _table(prepared)
+    return EXIT_DONE
+
+
+def _table(prepared: Prepared) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    plan = prepared.plan
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("task", "documents", "repeats", "samples", "chunks", "few-shot", "data", "fingerprint"):
+        table.add_column(name, justify="right" if name in ("documents", "repeats", "samples", "chunks", "few-shot") else "left")
+    for task in plan.tasks:
+        shots = str(task.fewshot.count) if task.fewshot else "0"
+        table.add_row(
+            task.name, f"{task.documents:,}", str(task.repeats), f"{task.samples:,}", str(task.chunks), shots,
+            task.data.source, task.data.fingerprint[:12],
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    pins = ", ".join(f"{name} {_short(value)}" for name, value in sorted(plan.model.pins.items()))
+    print(f"model: {plan.model.name} on {plan.model.backend} ({pins})")
+    print(f"determinism: {plan.determinism}; storage: {prepared.probed.mode} ({prepared.probed.reason})")
+    print(f"total: {plan.samples:,} samples in {plan.chunks} chunks; plan {plan.digest}")
+    print(f"run: {prepared.uri}")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else text[:12]

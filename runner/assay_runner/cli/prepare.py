@@ -1,0 +1,100 @@
+"""What `run` and `plan` do first: read the manifest, look at the model, plan, and give the run its place in the store."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay_api.base import sha256
+from assay_api.errors import SpecError
+from assay_api.evaljob import BackendName, EvalJob
+from assay_api.plan import Plan
+from assay_api.records import Placement, StorageProbe
+from assay_runner.backends.registry import describe, preflight
+from assay_runner.cores import usable_cores
+from assay_runner.manifest import read_manifest
+from assay_runner.plan.planner import PlannerSettings, located_model, make_plan
+from assay_runner.plan.write import write_run
+from assay_runner.store.base import Store
+from assay_runner.store.open import open_store
+from assay_runner.store.prefixed import Prefixed
+
+DEFAULT_STORE = "assay-runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A planned run and where it lies."""
+
+    job: EvalJob
+    plan: Plan
+    placement: Placement
+    root: Store
+    store: Store
+    uri: str
+    """Address of the run."""
+    probed: StorageProbe
+
+
+def prepare(options: argparse.Namespace) -> Prepared:
+    """Plan the manifest named on the command line and write the plan.
+
+    Raises:
+        SpecError: the manifest, a task or its data is wrong.
+        Failed: endpoint, hub or store cannot be reached.
+    """
+    manifest = Path(options.file)
+    job = read_manifest(manifest)
+    root = _root(options, job, manifest)
+    api_key = os.environ.get("OPENAI_API_KEY")
+    model = located_model(job, manifest).spec.model
+    cores = usable_cores()
+    description = describe(model, cores)
+    if model.backend is BackendName.OPENAI:
+        preflight(model, api_key)
+    scratch = Path(tempfile.mkdtemp(prefix="assay-plan-"))
+    try:
+        settings = PlannerSettings(options.limit, in_place=root.uri.startswith("file:"), cores=cores, scratch=scratch)
+        planned = make_plan(job, manifest, root, settings, description)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    prefix = f"{job.metadata.namespace}/{job.metadata.name}/{_run_id(job, planned.plan)}/"
+    store = Prefixed(root, prefix)
+    probed = write_run(store, planned.plan, planned.placement)
+    return Prepared(job, planned.plan, planned.placement, root, store, store.uri.rstrip("/"), probed)
+
+
+def _root(options: argparse.Namespace, job: EvalJob, manifest: Path) -> Store:
+    storage = job.spec.storage
+    if options.store:
+        return open_store(options.store, storage if storage and options.store == storage.uri else None)
+    if storage is None:
+        return open_store(str(Path(DEFAULT_STORE).resolve()), None)
+    if storage.credentials_secret_ref is not None and "AWS_ACCESS_KEY_ID" not in os.environ and storage.uri.startswith("s3:"):
+        print(
+            "assay: spec.storage.credentialsSecretRef is for clusters; here the usual AWS credentials are used.",
+            file=sys.stderr,
+        )
+    if not storage.uri.startswith(("s3:", "file:")):
+        raise SpecError(str(manifest), "spec.storage.uri", "no such kind of storage", "use s3:// or file://")
+    _export(storage.endpoint_url, storage.region)
+    return open_store(storage.uri, storage)
+
+
+def _export(endpoint: str | None, region: str | None) -> None:
+    """Worker processes know a run by its address alone and find the S3 server the way boto3 does."""
+    if endpoint:
+        os.environ["AWS_ENDPOINT_URL_S3"] = endpoint
+    if region:
+        os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+
+
+def _run_id(job: EvalJob, plan: Plan) -> str:
+    """The same job over the same data, at the same endpoint, is the same run, so that it resumes."""
+    endpoint = job.spec.model.endpoint.url if job.spec.model.endpoint else ""
+    return job.metadata.uid or sha256(f"{plan.digest} {endpoint}".encode())[:12]

@@ -1,0 +1,164 @@
+"""Shows how a local run is going: a live table for a person at a terminal, plain lines when piped.
+
+Everything shown comes from the workers' advisory reports; nothing here can touch a number.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from assay_api.plan import Plan
+from assay_api.records import Progress
+from assay_runner.store.base import Store, StoreUnavailable
+from assay_runner.work.board import Board, read_progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_REFRESH = 0.5
+_LINE_EVERY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The run at one moment."""
+
+    done: int
+    """Samples scored, committed or not."""
+    total: int
+    chunks: int
+    chunks_total: int
+    errors: int
+    rate: float
+    """Samples per second over the last seconds."""
+    workers: tuple[Progress, ...]
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at the current rate."""
+        return (self.total - self.done) / self.rate if self.rate > 0 else None
+
+
+class Watch:
+    """Turns workers' reports into snapshots."""
+
+    def __init__(self, store: Store, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._plan, self._clock = store, plan, clock
+        self._board = Board(store, plan, session="", clock=clock, silence=1e9)
+        self._sizes = {(task.name, index): (task.boundaries[index + 1] - task.boundaries[index]) * task.repeats
+                       for task in plan.tasks for index in range(task.chunks)}
+        self._history: list[tuple[float, int]] = []
+
+    def look(self) -> Snapshot:
+        """The run as it is now."""
+        self._board.refresh_markers()
+        workers = tuple(read_progress(self._store))
+        committed = sum(self._sizes[chunk.task, chunk.index] for chunk in self._board.committed)
+        pending = sum(worker.pending for worker in workers if worker.state not in ("stopped", "done"))
+        done = min(self._plan.samples, committed + pending)
+        self._history = [*self._history[-20:], (self._clock(), done)]
+        (then, before), (now, after) = self._history[0], self._history[-1]
+        return Snapshot(
+            done=done,
+            total=self._plan.samples,
+            chunks=len(self._board.committed),
+            chunks_total=self._plan.chunks,
+            errors=sum(worker.errors for worker in workers),
+            rate=max(0.0, (after - before) / (now - then)) if now > then else 0.0,
+            workers=workers,
+        )
+
+
+class Display:
+    """Prints snapshots to stderr, live or line by line."""
+
+    def __init__(self, watch: Watch, *, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._watch, self._clock, self._is_live = watch, clock, live
+        self._live: Live | None = None
+        self._looked = self._printed = clock() - _LINE_EVERY
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def tick(self) -> None:
+        """Look and show, if it is time to."""
+        now = self._clock()
+        if now - self._looked < _REFRESH:
+            return
+        self._looked = now
+        try:
+            snapshot = self._watch.look()
+        except StoreUnavailable:
+            return
+        if self._live:
+            self._live.update(render(snapshot))
+        elif now - self._printed >= _LINE_EVERY and (line := describe(snapshot)) != self._said:
+            self._printed, self._said = now, line
+            print(line, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        if self._live:
+            self._live.console.print(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def describe(snapshot: Snapshot) -> str:
+    """A snapshot in one line."""
+    share = 100 * snapshot.done // snapshot.total
+    active = sum(worker.state in ("working", "waiting") for worker in snapshot.workers)
+    parts = [
+        f"{snapshot.done:,}/{snapshot.total:,} samples ({share} %)",
+        f"{snapshot.chunks}/{snapshot.chunks_total} chunks",
+        f"{snapshot.rate:,.0f}/s",
+        f"{active} workers",
+    ]
+    if snapshot.errors:
+        parts.append(f"{snapshot.errors:,} errors")
+    if snapshot.eta is not None and snapshot.done < snapshot.total:
+        parts.append(f"{duration(snapshot.eta)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """A snapshot as a live table: one line for the run, one per worker."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for worker in sorted(snapshot.workers, key=lambda worker: worker.worker):
+        table.add_row(
+            worker.worker, worker.state, f"{worker.samples + worker.pending:,} samples", f"{worker.rate:,.0f}/s", ", ".join(worker.open)
+        )
+    return Group(
+        ProgressBar(total=snapshot.total, completed=snapshot.done, width=60), Text(describe(snapshot)), table
+    )

@@ -1,0 +1,96 @@
+"""`assay reduce RUN` and `assay results RUN`: compute what came out, and show it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from assay_api import layout
+from assay_api.errors import EXIT_DONE, Incomplete
+from assay_api.results import MetricResult, Results
+from assay_runner.store.base import NotFoundInStore, Store
+from assay_runner.store.open import open_store
+from assay_runner.store.prefixed import Prefixed
+
+
+def reduce(options: argparse.Namespace) -> int:
+    """Check the run and compute its results.
+
+    Raises:
+        Refused: the store does not hold exactly what was planned; no results were written.
+    """
+    from assay_runner.plan.write import committing_store
+    from assay_runner.reduce.reducer import reduce_run
+
+    uri, prefix = layout.split_run(options.run)
+    root = open_store(uri, None)
+    store, probed = committing_store(Prefixed(root, prefix))
+    reduce_run(root, store, probed)
+    return show(store, options.run, as_json=options.json)
+
+
+def results(options: argparse.Namespace) -> int:
+    """Show the results of a finished run."""
+    uri, prefix = layout.split_run(options.run)
+    return show(Prefixed(open_store(uri, None), prefix), options.run, as_json=options.json)
+
+
+def show(store: Store, run: str, *, as_json: bool) -> int:
+    """Print results.json as it is, or as a table.
+
+    Raises:
+        Incomplete: the run has no results.
+    """
+    try:
+        data = store.get(layout.RESULTS)
+    except NotFoundInStore as error:
+        raise Incomplete(f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`.") from error
+    if as_json:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return EXIT_DONE
+    _table(Results.decode(data, store.location(layout.RESULTS)))
+    print(f"results: {store.location(layout.RESULTS)}")
+    print(f"samples: {store.location(layout.SAMPLES)}")
+    return EXIT_DONE
+
+
+def _table(results: Results) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{results.job}: {results.model['name']}", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("task", "metric", "value", "± stderr", "95 % interval", "n", "errors"):
+        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
+    for task in results.tasks:
+        errors = sum(task.errors.values())
+        for metric in task.metrics:
+            table.add_row(task.alias or task.task, *_cells(metric), f"{errors:,}" if errors else "0")
+    for group in results.groups:
+        for metric in group.metrics:
+            table.add_row(f"[bold]{group.group}[/bold]", *_cells(metric), "")
+    # A pipe has no width: the table keeps its own, so that programs and logs get whole lines.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    covered = results.coverage
+    failed = "; ".join(f"{kind} {count:,}" for task in results.tasks for kind, count in task.errors.items())
+    print(
+        f"{covered.scored:,} of {covered.samples:,} samples scored, {covered.errors:,} errors"
+        f"{f' ({failed})' if failed else ''}; determinism: {results.determinism}; plan {results.plan[:12]}"
+    )
+
+
+def _cells(metric: MetricResult) -> tuple[str, str, str, str, str]:
+    name = metric.metric if metric.filter == "none" else f"{metric.metric} ({metric.filter})"
+    interval = "–"
+    if metric.ci_low is not None and metric.ci_high is not None:
+        interval = f"[{metric.ci_low:.4f}, {metric.ci_high:.4f}]"
+    if isinstance(metric.value, dict):
+        value = ", ".join(f"{key} {_number(part)}" for key, part in metric.value.items())
+    else:
+        value = _number(metric.value)
+    return name, value, _number(metric.stderr), interval.replace("[", r"\["), f"{metric.n:,}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

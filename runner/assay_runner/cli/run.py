@@ -1,0 +1,95 @@
+"""`assay run FILE`: plan, work and reduce on this machine. Run again, it resumes; finished, it shows what came out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+
+from assay_api import layout
+from assay_api.errors import EXIT_DONE, EXIT_STOPPED, AssayError
+from assay_api.evaljob import BackendName
+from assay_runner.cli.prepare import Prepared, prepare
+from assay_runner.cli.progress import Display, Watch, duration
+from assay_runner.cli.results import show
+from assay_runner.cli.supervise import Supervisor, worker_command
+from assay_runner.cores import usable_cores
+from assay_runner.plan.write import committing_store
+from assay_runner.reduce.reducer import reduce_run
+from assay_runner.store.base import NotFoundInStore
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, print the results, and return the exit code.
+
+    Raises:
+        AssayError: planning, working or reducing failed.
+    """
+    started = time.monotonic()
+    prepared = prepare(options)
+    if _finished(prepared):
+        _say(f"This run is already complete: {prepared.uri}")
+        return show(prepared.store, prepared.uri, as_json=options.json)
+    workers = options.workers or _default_workers(prepared)
+    plan = prepared.plan
+    _say(f"{plan.job}: {plan.samples:,} samples in {plan.chunks} chunks, {workers} worker{'s' * (workers > 1)}")
+    _say(f"run: {prepared.uri}")
+    prepared.store.put(
+        layout.PLACEMENT, prepared.placement.model_copy(update={"workers": workers}).encode()
+    )
+    try:
+        _work(prepared, workers)
+    except KeyboardInterrupt:
+        _say(f"stopped; what was committed is kept. Resume with:\n  assay run {_again(options)}")
+        return EXIT_STOPPED
+    store, probed = committing_store(prepared.store)
+    reduce_run(prepared.root, store, probed, wall_seconds=time.monotonic() - started)
+    _say(f"done in {duration(time.monotonic() - started)}")
+    return show(prepared.store, prepared.uri, as_json=options.json)
+
+
+def _work(prepared: Prepared, workers: int) -> None:
+    live = sys.stderr.isatty()
+    with Display(Watch(prepared.store, prepared.plan), live=live) as display:
+        supervisor = Supervisor(worker_command(prepared.uri, workers, os.getpid()), workers, display.note)
+        ending = supervisor.run(display.tick)
+    if ending.code != EXIT_DONE:
+        error = AssayError(ending.message)
+        error.exit_code = ending.code
+        raise error
+
+
+def _finished(prepared: Prepared) -> bool:
+    try:
+        prepared.store.get(layout.RESULTS)
+    except NotFoundInStore:
+        return False
+    return True
+
+
+def _default_workers(prepared: Prepared) -> int:
+    """As many as the machine can use: two for an endpoint (one process encodes and scores while the other does), one per
+    pinned number of threads on CPU, one for an accelerator."""
+    cores = usable_cores()
+    pins = prepared.plan.model.pins
+    if prepared.plan.model.backend == BackendName.OPENAI:
+        wanted = min(2, cores)
+    elif str(pins.get("device", "cpu")).startswith("cpu"):
+        wanted = max(1, cores // int(pins.get("threads") or cores))
+    else:
+        wanted = 1
+    return min(wanted, prepared.plan.chunks)
+
+
+def _again(options: argparse.Namespace) -> str:
+    parts = [options.file]
+    for name in ("store", "limit", "workers"):
+        if getattr(options, name):
+            parts += [f"--{name}", str(getattr(options, name))]
+    return shlex.join(parts)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,201 @@
+"""Makes the plan: resolves tasks, loads, pins and stages data, checks the model, cuts chunks.
+
+The plan is a function of the manifest, the task files, the data and the engine alone. Where things lie (store, model
+folder, endpoint) goes into the run's placement, which no number depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay_api.errors import SpecError
+from assay_api.evaljob import BackendName, EvalJob, TaskRef
+from assay_api.plan import CodePin, DataPin, ErrorPolicyPlan, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
+from assay_api.records import Placement
+from assay_runner import __version__
+from assay_runner.backends.base import Description
+from assay_runner.data.documents import Doc, Documents, stage
+from assay_runner.data.source import DatasetSpec, load
+from assay_runner.plan.check import check_task
+from assay_runner.plan.chunks import boundaries, document_cost
+from assay_runner.plan.sources import task_folders
+from assay_runner.store.base import Store
+from assay_runner.tasks.bundle import make_bundle, put_bundle
+from assay_runner.tasks.catalogue import Catalogue, ResolvedTask
+from assay_runner.tasks.task import Task
+
+POOL = 1000
+"""Documents of the few-shot split that examples are chosen from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and where its parts were found."""
+
+    plan: Plan
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerSettings:
+    """What the command line adds to the manifest."""
+
+    limit: int | None = None
+    """Replaces every task's limit."""
+    in_place: bool = False
+    """Whether every worker can read files of this machine."""
+    cores: int = 1
+    scratch: Path = Path("/tmp")  # noqa: S108 - replaced by the caller with a private folder
+
+
+def make_plan(job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, description: Description) -> Planned:
+    """Plan `job`, staging its documents and task files in `store` (the whole store, not one run's part).
+
+    Args:
+        manifest: the file the job came from; relative folders in it are meant from there.
+        description: what the backend says of the model.
+
+    Raises:
+        SpecError: something in the manifest, a task or its data is wrong.
+        Failed: a hub or the store cannot be reached.
+    """
+    folders = task_folders(job.spec.task_sources, manifest, settings.scratch)
+    references = {task.name: task for task in job.spec.tasks}
+    catalogue = Catalogue(folders)
+    tasks: dict[str, TaskPlan] = {}
+    groups: dict[str, GroupPlan] = {}
+    for reference in references.values():
+        resolved = catalogue.resolve([reference.name])
+        for task in resolved.tasks:
+            if task.name in tasks:
+                raise SpecError(
+                    str(manifest), "spec.tasks", f"task {task.name} is asked for twice, once through {reference.name}",
+                    "list it once",
+                )
+            tasks[task.name] = _plan_task(task, reference, job, store, settings, description)
+        for group in resolved.groups:
+            groups[group.name] = GroupPlan(name=group.name, tasks=tuple(group.tasks), metrics=tuple(group.metrics))
+    model = job.spec.model
+    folder = _model_folder(job, manifest)
+    plan = Plan(
+        assay_version=__version__,
+        job=job.metadata.name,
+        model=ModelPlan(
+            backend=model.backend.value, name=model.name, revision=model.revision, args=model.args, pins=description.pins
+        ),
+        tasks=tuple(tasks.values()),
+        groups=tuple(groups.values()),
+        seed=job.spec.seed,
+        error_policy=ErrorPolicyPlan(
+            max_error_rate=job.spec.error_policy.max_error_rate, retries=job.spec.error_policy.retries
+        ),
+        batch_size=description.batch_size,
+        determinism=description.determinism,
+    )
+    endpoint = model.endpoint
+    placement = Placement(
+        model=str(folder) if folder else None,
+        url=endpoint.url if endpoint else None,
+        max_concurrency=endpoint.max_concurrency if endpoint else 64,
+        timeout_seconds=endpoint.timeout_seconds if endpoint else 600,
+        workers=job.spec.replicas,
+    )
+    return Planned(plan, placement)
+
+
+def located_model(job: EvalJob, manifest: Path) -> EvalJob:
+    """The job with a relative model folder made absolute, for a look at the model while planning."""
+    folder = _model_folder(job, manifest)
+    if folder is None:
+        return job
+    model = job.spec.model.model_copy(update={"name": str(folder)})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"model": model})})
+
+
+def _model_folder(job: EvalJob, manifest: Path) -> Path | None:
+    if job.spec.model.backend is BackendName.OPENAI:
+        return None
+    for base in (manifest.parent, Path.cwd()):
+        folder = base / job.spec.model.name
+        if folder.is_dir():
+            return folder.resolve()
+    return None
+
+
+def _plan_task(
+    resolved: ResolvedTask,
+    reference: TaskRef,
+    job: EvalJob,
+    store: Store,
+    settings: PlannerSettings,
+    description: Description,
+) -> TaskPlan:
+    config = resolved.config.with_overrides(
+        num_fewshot=reference.num_fewshot,
+        repeats=reference.repeats,
+        generation=reference.generation.model_dump(exclude_none=True) if reference.generation else None,
+    )
+    code: CodePin | None = None
+    folder: Path | None = None
+    if config.uses_code:
+        code, bundle = make_bundle(resolved.folder)
+        folder = put_bundle(store, code, bundle, settings.scratch)
+    draft = TaskPlan(
+        name=resolved.name,
+        config=config.to_plain(),
+        code=code,
+        data=DataPin(fingerprint="", documents=1, source=""),
+        repeats=config.repeats,
+        boundaries=(0, 1),
+    )
+    task = Task.load(draft, folder, job.spec.seed, job.spec.model.name)
+    limit = settings.limit or reference.limit
+    costs: list[float] = []
+    loaded = load(_dataset(resolved, config.evaluated_split), task.process_docs, limit)
+    rows = _costed(loaded.rows, costs)
+    data = stage(store, rows, loaded.source, in_place=settings.in_place)
+    if not data.documents:
+        raise SpecError(str(resolved.file), "dataset_path", "the dataset has no documents", "choose a split that has some")
+    fewshot = _plan_fewshot(resolved, task, store, settings, data) if task.num_fewshot else None
+    plan = draft.model_copy(
+        update={"data": data, "fewshot": fewshot, "boundaries": boundaries(costs, job.spec.chunk_size)}
+    )
+    check_task(plan, folder, job.spec.seed, job.spec.model.name, Documents(store, data), resolved, description)
+    return plan
+
+
+def _plan_fewshot(resolved: ResolvedTask, task: Task, store: Store, settings: PlannerSettings, data: DataPin) -> FewshotPlan:
+    split = task.fewshot_split
+    if split is None:
+        pool = stage(store, task.fewshot_samples, f"examples written in {resolved.file.name}", in_place=settings.in_place)
+    elif split == resolved.config.evaluated_split:
+        pool = data
+    else:
+        loaded = load(_dataset(resolved, split), task.process_docs, POOL)
+        pool = stage(store, loaded.rows, loaded.source, in_place=settings.in_place)
+    if pool.documents < task.num_fewshot + (pool is data):
+        raise SpecError(
+            str(resolved.file), "num_fewshot", f"{task.num_fewshot} examples are wanted but there are {pool.documents}",
+            "ask for fewer, or name a larger fewshot_split",
+        )
+    return FewshotPlan(count=task.num_fewshot, pool=pool, sampler=task.fewshot_sampler)
+
+
+def _dataset(resolved: ResolvedTask, split: str) -> DatasetSpec:
+    config = resolved.config
+    return DatasetSpec(
+        path=config.dataset_path,
+        name=config.dataset_name,
+        split=split,
+        kwargs=config.dataset_kwargs or {},
+        media=config.media or {},
+        folder=resolved.folder,
+    )
+
+
+def _costed(rows: Iterator[Doc], costs: list[float]) -> Iterator[Doc]:
+    for row in rows:
+        costs.append(document_cost(row))
+        yield row

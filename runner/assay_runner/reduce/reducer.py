@@ -1,0 +1,110 @@
+"""Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, and last `results.json`, once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from assay_api import layout
+from assay_api.base import canonical
+from assay_api.errors import Corrupt, TooManyErrors
+from assay_api.plan import Plan
+from assay_api.records import StorageProbe
+from assay_api.results import Coverage, Results, TaskResult
+from assay_runner.records import compress_lines
+from assay_runner.reduce.groups import group_results
+from assay_runner.reduce.report import RunTally
+from assay_runner.reduce.tally import TaskTally
+from assay_runner.reduce.task_metrics import task_metrics
+from assay_runner.reduce.verify import VerifiedChunk, read_markers, verified_chunks
+from assay_runner.store.base import Store
+from assay_runner.tasks.bundle import fetch
+from assay_runner.tasks.task import Task
+from assay_runner.work.setup import read_plan
+
+
+def reduce_run(root: Store, store: Store, probed: StorageProbe, *, wall_seconds: float | None = None) -> Results:
+    """Reduce the run whose part of the store is `store`.
+
+    Raises:
+        Incomplete, Corrupt: the store does not hold exactly what was planned; nothing was written.
+        TooManyErrors: more samples failed than tolerated; `run.json` and the samples were written, results were not.
+        SpecError: the run was planned by another version, or its task files are not the planned ones.
+    """
+    plan = read_plan(store)
+    scratch = Path(tempfile.mkdtemp(prefix="assay-reduce-"))
+    try:
+        tasks = {
+            task.name: Task.load(
+                task, fetch(root, task.code, scratch) if task.code else None, plan.seed, plan.model.name
+            )
+            for task in plan.tasks
+        }
+        markers = read_markers(store, plan)
+        tallies = {task.name: TaskTally(task) for task in plan.tasks}
+        run = RunTally(plan, probed)
+        samples = compress_lines(_rows(verified_chunks(store, plan, markers), tallies, run))
+        results = _results(plan, tasks, tallies)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    store.put(layout.SAMPLES, samples)
+    store.put(layout.RUN, run.report(store, wall_seconds).encode())
+    _tolerate(plan, results)
+    _write_once(store, results.encode())
+    return results
+
+
+def _rows(chunks: Iterator[VerifiedChunk], tallies: dict[str, TaskTally], run: RunTally) -> Iterator[bytes]:
+    for chunk in chunks:
+        run.add(chunk)
+        for record in chunk.records:
+            tallies[chunk.chunk.task].add(record)
+            yield canonical(record.model_dump(mode="json", exclude_defaults=True))
+
+
+def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) -> Results:
+    done = []
+    for task in plan.tasks:
+        tally = tallies[task.name]
+        done.append(
+            TaskResult(
+                task=task.name,
+                alias=tasks[task.name].alias,
+                version=tasks[task.name].version,
+                metrics=task_metrics(tasks[task.name], tally, plan.seed),
+                documents=task.documents,
+                samples=task.samples,
+                errors=dict(sorted(tally.errors.items())),
+                data=task.data.fingerprint,
+            )
+        )
+    errors = sum(sum(task.errors.values()) for task in done)
+    return Results(
+        plan=plan.digest,
+        job=plan.job,
+        model={"backend": plan.model.backend, "name": plan.model.name, "revision": plan.model.revision},
+        determinism=plan.determinism,
+        tasks=tuple(done),
+        groups=tuple(group_results(plan, done)),
+        coverage=Coverage(samples=plan.samples, scored=plan.samples - errors, errors=errors, chunks=plan.chunks),
+    )
+
+
+def _tolerate(plan: Plan, results: Results) -> None:
+    allowed = plan.error_policy.max_error_rate
+    errors, samples = results.coverage.errors, results.coverage.samples
+    if errors > allowed * samples:
+        kinds = ", ".join(f"{kind} {count}" for task in results.tasks for kind, count in task.errors.items())
+        raise TooManyErrors(
+            f"{errors} of {samples} samples failed ({kinds}), more than spec.errorPolicy.maxErrorRate {allowed:g} tolerates; "
+            f"no results were written, the records are kept. Raise the rate or correct the cause, and run the job again."
+        )
+
+
+def _write_once(store: Store, data: bytes) -> None:
+    if not store.put_if_absent(layout.RESULTS, data) and store.get(layout.RESULTS) != data:
+        raise Corrupt(
+            f"{store.location(layout.RESULTS)} exists and differs from what plan and records give; one of them was changed."
+        )

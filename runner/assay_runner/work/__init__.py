@@ -1,0 +1,1 @@
+"""The worker: takes chunks, gets answers, scores them, commits records, and helps the slowest."""

@@ -1,0 +1,103 @@
+"""Decides which chunk a worker takes next: first its own share, then the far end of whoever has most left to do.
+
+Pure policy over what the worker knows. Nothing here is needed for correct numbers (the commit protocol sees to that); it
+only keeps workers busy and out of each other's way. Others' clocks are never compared: `silent` and `held` are measured
+on the observer's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from statistics import median
+
+from assay_api.layout import ChunkId
+
+
+class Turn(Enum):
+    """What to do when there is no chunk to take."""
+
+    WAIT = "wait"
+    """Every uncommitted chunk is under work; look again later."""
+    FINISHED = "finished"
+    """Every chunk is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another worker, as seen from here."""
+
+    index: int
+    live: bool
+    """It reported lately and did not say that it stopped."""
+    rate: float
+    """Chunks per second; 0 when it has not committed one yet."""
+    held: Mapping[ChunkId, float]
+    """Chunks it says are under work → seconds since that was first seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a choice is made from."""
+
+    chunks: Sequence[ChunkId]
+    """All chunks, in plan order."""
+    committed: Collection[ChunkId]
+    open: Collection[ChunkId]
+    """Under work by this worker."""
+    index: int | None
+    """This worker's place among `workers`; None for one that joined on top."""
+    workers: int
+    peers: Sequence[Peer]
+    durations: Sequence[float]
+    """Seconds that chunks took this worker."""
+
+
+def share(chunks: Sequence[ChunkId], index: int, workers: int) -> Sequence[ChunkId]:
+    """The consecutive part of the chunks that worker `index` of `workers` starts with."""
+    return chunks[index * len(chunks) // workers : (index + 1) * len(chunks) // workers]
+
+
+def choose(situation: Situation, random: Random) -> ChunkId | Turn:
+    """The next chunk for this worker, or what to do without one."""
+    here = situation
+    left = [chunk for chunk in here.chunks if chunk not in here.committed]
+    if not left:
+        return Turn.FINISHED
+    taken = {chunk for peer in here.peers if peer.live for chunk in peer.held} | set(here.open)
+    free = [chunk for chunk in left if chunk not in taken]
+    own = set(share(here.chunks, here.index, here.workers)) if here.index is not None and here.index < here.workers else set()
+    for chunk in free:
+        if chunk in own:
+            return chunk
+    if free:
+        return _from_the_slowest(here, set(free), random)
+    return _overdue(here, left) or Turn.WAIT
+
+
+def _from_the_slowest(here: Situation, free: set[ChunkId], random: Random) -> ChunkId:
+    owners = {peer.index: peer for peer in here.peers if peer.live}
+    best: list[ChunkId] = []
+    best_time = -1.0
+    for index in range(here.workers):
+        pending = [chunk for chunk in share(here.chunks, index, here.workers) if chunk in free]
+        owner = owners.get(index)
+        time = len(pending) / owner.rate if owner and owner.rate > 0 else float("inf") if pending else -1.0
+        if pending and (time, len(pending)) > (best_time, len(best)):
+            best, best_time = pending, time
+    # Helpers that look at the same moment would all take the very last chunk; a few places to choose from keep them apart.
+    return random.choice(best[-max(1, min(len(best) // 2, len(owners))) :])
+
+
+def _overdue(here: Situation, left: Sequence[ChunkId]) -> ChunkId | None:
+    pace = [1 / peer.rate for peer in here.peers if peer.rate > 0] + list(here.durations)
+    if not pace:
+        return None
+    limit = 2 * median(pace)
+    for chunk in left:
+        held = [peer.held[chunk] for peer in here.peers if peer.live and chunk in peer.held]
+        if held and chunk not in here.open and min(held) > limit:
+            return chunk
+    return None

@@ -1,0 +1,195 @@
+"""The stages inside a worker: read documents, build requests, ask the backend, score, record, commit.
+
+Every stage runs while the others do, with bounded queues between them: the backend is not drained between chunks, and
+memory does not grow with the dataset. Task code runs in one thread of its own, so the event loop stays free for the
+backend. Batches are formed inside a chunk, in planned order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from assay_api.layout import ChunkId
+from assay_api.records import SampleRecord
+from assay_runner.backends.base import Backend, Batch, Request, Response
+from assay_runner.data.documents import Doc
+from assay_runner.store.base import Store
+from assay_runner.tasks.task import Sample, TaskError
+from assay_runner.work.commit import Outcome, commit, run_commit
+from assay_runner.work.stage import Stage
+
+_SLICE = 16
+"""Documents that are read and built in one go."""
+_SCORE_AT_ONCE = 64
+_COMMITS = 2
+"""Commits under way at a time."""
+
+
+@dataclass(slots=True)
+class _OpenChunk:
+    id: ChunkId
+    started: float
+    expected: int
+    records: dict[str, SampleRecord] = field(default_factory=dict)
+    committing: bool = False
+
+
+@dataclass(slots=True)
+class _OpenDocument:
+    chunk: _OpenChunk
+    document: int
+    doc: Doc
+    samples: Sequence[Sample]
+    responses: list[list[Response | None]]
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One chunk that this pipeline finished."""
+
+    chunk: ChunkId
+    outcome: Outcome
+    records: Sequence[SampleRecord]
+    seconds: float
+
+
+class Pipeline:
+    """Runs chunks through the stages until there are no more to take."""
+
+    def __init__(
+        self,
+        *,
+        plan: str,
+        store: Store,
+        stages: dict[str, Stage],
+        backend: Backend,
+        batch_size: int,
+        next_chunk: Callable[[], Awaitable[ChunkId | None]],
+        on_commit: Callable[[Committed], None],
+        new_attempt: Callable[[], str],
+        clock: Callable[[], float],
+    ) -> None:
+        """`plan` is the plan's digest, `store` the run's; `next_chunk` answers None when there is nothing more to take."""
+        self._plan, self._store, self._stages, self._backend = plan, store, stages, backend
+        self._batch_size, self._next_chunk, self._on_commit = batch_size, next_chunk, on_commit
+        self._new_attempt, self._clock = new_attempt, clock
+        self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=2 * backend.capacity)
+        self._answered: asyncio.Queue[_OpenDocument | None] = asyncio.Queue(maxsize=4 * max(16, backend.capacity))
+        self._waiting: dict[str, tuple[_OpenDocument, int, int]] = {}
+        self._task_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="task-code")
+        self._commits = asyncio.Semaphore(_COMMITS)
+        self.open: dict[ChunkId, _OpenChunk] = {}
+
+    @property
+    def scored(self) -> int:
+        """Samples of open chunks that have a record already."""
+        return sum(len(chunk.records) for chunk in self.open.values())
+
+    async def run(self) -> None:
+        """Take, do and commit chunks until `next_chunk` says None.
+
+        Raises:
+            BackendFailed: the backend is gone; open chunks are left uncommitted.
+            Failed: the store refused.
+        """
+        try:
+            async with asyncio.TaskGroup() as stages:
+                self._tasks = stages
+                stages.create_task(self._build())
+                stages.create_task(self._ask())
+                stages.create_task(self._score())
+        finally:
+            self._task_thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _build(self) -> None:
+        while (chunk_id := await self._next_chunk()) is not None:
+            stage = self._stages[chunk_id.task]
+            start, stop = stage.bounds(chunk_id.index)
+            chunk = _OpenChunk(chunk_id, self._clock(), (stop - start) * stage.repeats)
+            self.open[chunk_id] = chunk
+            rest: list[Request] = []
+            for first in range(start, stop, _SLICE):
+                rest += await self._build_slice(stage, chunk, first, min(stop, first + _SLICE))
+                while len(rest) >= self._batch_size:
+                    await self._built.put(tuple(rest[: self._batch_size]))
+                    del rest[: self._batch_size]
+            if rest:
+                await self._built.put(tuple(rest))
+            self._commit_when_complete(chunk)
+        await self._built.put(None)
+
+    async def _build_slice(self, stage: Stage, chunk: _OpenChunk, start: int, stop: int) -> list[Request]:
+        docs = await asyncio.to_thread(stage.read, start, stop)
+        built = await asyncio.get_running_loop().run_in_executor(self._task_thread, stage.build, start, docs)
+        requests: list[Request] = []
+        for document, doc, samples in built:
+            if isinstance(samples, TaskError):
+                self._record(chunk, stage.failed(document, samples))
+                continue
+            opened = _OpenDocument(chunk, document, doc, samples, [], 0)
+            for repeat, sample in enumerate(samples):
+                opened.responses.append([None] * len(sample.requests))
+                opened.missing += len(sample.requests)
+                for place, request in enumerate(sample.requests):
+                    self._waiting[request.key] = (opened, repeat, place)
+                    requests.append(request)
+        return requests
+
+    async def _batches(self) -> AsyncIterator[Batch]:
+        while (batch := await self._built.get()) is not None:
+            yield batch
+
+    async def _ask(self) -> None:
+        async for response in self._backend.stream(self._batches()):
+            opened, repeat, place = self._waiting.pop(response.key)
+            opened.responses[repeat][place] = response
+            opened.missing -= 1
+            if not opened.missing:
+                await self._answered.put(opened)
+        await self._answered.put(None)
+
+    async def _score(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended = False
+        while not ended:
+            documents = [await self._answered.get()]
+            while len(documents) < _SCORE_AT_ONCE and not self._answered.empty():
+                documents.append(self._answered.get_nowait())
+            ended = None in documents
+            ready = [document for document in documents if document is not None]
+            rows = await loop.run_in_executor(self._task_thread, self._score_all, ready)
+            for document, records in zip(ready, rows, strict=True):
+                self._record(document.chunk, records)
+                self._commit_when_complete(document.chunk)
+
+    def _score_all(self, documents: Iterable[_OpenDocument]) -> list[list[SampleRecord]]:
+        return [
+            self._stages[opened.chunk.id.task].score(
+                opened.document,
+                opened.doc,
+                opened.samples,
+                [[response for response in responses if response is not None] for responses in opened.responses],
+            )
+            for opened in documents
+        ]
+
+    def _record(self, chunk: _OpenChunk, records: Iterable[SampleRecord]) -> None:
+        chunk.records.update((record.id, record) for record in records)
+
+    def _commit_when_complete(self, chunk: _OpenChunk) -> None:
+        if len(chunk.records) == chunk.expected and not chunk.committing:
+            chunk.committing = True
+            self._tasks.create_task(self._commit(chunk))
+
+    async def _commit(self, chunk: _OpenChunk) -> None:
+        stage = self._stages[chunk.id.task]
+        records = [chunk.records[sample] for sample in stage.sample_ids(chunk.id.index)]
+        async with self._commits:
+            steps = commit(self._plan, chunk.id, self._new_attempt(), records)
+            outcome = await asyncio.to_thread(run_commit, self._store, steps)
+        del self.open[chunk.id]
+        self._on_commit(Committed(chunk.id, outcome, records, self._clock() - chunk.started))
