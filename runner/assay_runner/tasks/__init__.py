@@ -1,0 +1,1 @@
+"""Tasks: the files that describe them, the code they bring, and how one document becomes requests and then records."""

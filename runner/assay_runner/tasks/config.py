@@ -1,0 +1,169 @@
+"""`TaskConfig`: everything a task file may say, a superset of lmms-eval's and lm-evaluation-harness's fields.
+
+A field that this version cannot honour is refused by name whenever leaving it out would change a number. Fields that only
+concern how upstream runs (aliases for tables, decontamination hooks) are accepted and have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assay_api.errors import SpecError, from_validation
+from assay_runner.tasks.yaml import FunctionRef
+
+OutputType = Literal["generate_until", "multiple_choice", "loglikelihood"]
+
+
+class TaskConfig(BaseModel):
+    """One task, includes merged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+
+    task: str
+    task_alias: str | None = None
+    tag: str | list[str] | None = None
+    group: str | list[str] | None = None
+    group_alias: str | list[str] | None = None
+    dataset_path: str
+    dataset_name: str | None = None
+    dataset_kwargs: dict[str, Any] | None = None
+    training_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    fewshot_split: str | None = None
+    process_docs: FunctionRef | None = None
+    media: dict[str, str] | None = None
+    """Column → template of a path relative to the dataset: a column with the medium that lies there."""
+    doc_to_visual: FunctionRef | str | list[str] | None = None
+    doc_to_text: FunctionRef | str | None = None
+    doc_to_target: FunctionRef | str | int | list[Any] | None = None
+    doc_to_choice: FunctionRef | str | list[str] | None = None
+    doc_to_messages: FunctionRef | list[dict[str, Any]] | None = None
+    process_results: FunctionRef | None = None
+    process_results_use_image: bool = False
+    full_docs: bool = False
+    description: str = ""
+    target_delimiter: str = " "
+    fewshot_delimiter: str = "\n\n"
+    fewshot_config: dict[str, Any] | None = None
+    num_fewshot: int | None = Field(default=None, ge=0)
+    metric_list: list[dict[str, Any]] | None = None
+    output_type: OutputType = "generate_until"
+    generation_kwargs: dict[str, Any] | None = None
+    repeats: int = Field(default=1, ge=1)
+    filter_list: list[dict[str, Any]] | None = None
+    cluster_key: str | None = None
+    """Column that names the cluster of a document, for clustered standard errors."""
+    id_key: str | None = None
+    """Column that identifies a document; its values must be unique."""
+    score_key: str = "score"
+    reasoning_tags: list[list[str]] | str | None = None
+    auto_strip_thinking: bool = False
+    lmms_eval_specific_kwargs: dict[str, Any] | None = None
+    model_specific_generation_kwargs: dict[str, Any] | None = None
+    model_specific_target_kwargs: dict[str, Any] | None = None
+    should_decontaminate: bool = False
+    doc_to_decontamination_query: FunctionRef | str | None = None
+    metadata: Any = None
+    use_prompt: None = None
+
+    @property
+    def evaluated_split(self) -> str:
+        """The split whose documents are evaluated: test, else validation, else training."""
+        return self.test_split or self.validation_split or self.training_split or "test"
+
+    @property
+    def uses_code(self) -> bool:
+        """Whether the task refers to Python of its own."""
+        return next(functions(self.__dict__), None) is not None
+
+    @property
+    def folders(self) -> list[str]:
+        """Folders that its functions are meant from, each once, sorted."""
+        return sorted({function.folder for function in functions(self.__dict__)})
+
+    def with_overrides(
+        self, *, num_fewshot: int | None, repeats: int | None, generation: Mapping[str, Any] | None
+    ) -> Self:
+        """The task with what a job's manifest says about it."""
+        changes: dict[str, Any] = {}
+        if num_fewshot is not None:
+            changes["num_fewshot"] = num_fewshot
+        if repeats is not None:
+            changes["repeats"] = repeats
+        if generation:
+            greedy = {"do_sample": generation["temperature"] > 0} if "temperature" in generation else {}
+            changes["generation_kwargs"] = {**(self.generation_kwargs or {}), **greedy, **generation}
+        return self.model_copy(update=changes)
+
+    def to_plain(self, folders: Mapping[str, str]) -> dict[str, Any]:
+        """As plain JSON data for the plan; `folders` maps a function's folder to its name in the bundle."""
+        said = {name: value for name, value in self.__dict__.items() if name in self.model_fields_set}
+        plain = _plain(said, folders)
+        return dict(plain)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+        return cls.model_validate(_unplain(data))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], file: str) -> Self:
+        """Check a merged task file; `file` names it in errors.
+
+        Raises:
+            SpecError: a field is unknown, wrong, or cannot be honoured by this version.
+        """
+        name = str(data.get("task", ""))
+        if data.get("class") is not None:
+            raise SpecError(file, f"{name}.class", "tasks that are Python classes do not run", "write the task as YAML")
+        if str(data.get("output_type", "")).startswith(("generate_until_", "generate_visual", "loglikelihood_rolling")):
+            raise SpecError(
+                file, f"{name}.output_type", f"{data['output_type']} is not in this version",
+                "use generate_until, multiple_choice or loglikelihood",
+            )
+        try:
+            config = cls.model_validate(dict(data))
+        except ValidationError as error:
+            wrong = from_validation(error, file, cls)
+            raise SpecError(file, f"{name}: {wrong.field}", wrong.problem, wrong.remedy) from error
+        if config.doc_to_messages is None and config.doc_to_text is None:
+            raise SpecError(file, name, "the task asks nothing", "add doc_to_messages or doc_to_text")
+        if config.output_type == "multiple_choice" and config.doc_to_choice is None:
+            raise SpecError(file, name, "a multiple_choice task has no choices", "add doc_to_choice")
+        return config
+
+
+def functions(value: Any) -> Iterator[FunctionRef]:
+    """Every function that plain data refer to, at any depth."""
+    if isinstance(value, FunctionRef):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from functions(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from functions(inner)
+
+
+def _plain(value: Any, folders: Mapping[str, str]) -> Any:
+    if isinstance(value, FunctionRef):
+        return {"!function": value.name, "folder": folders[value.folder]}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, folders) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, folders) for inner in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "!function" in value:
+            return FunctionRef(str(value["!function"]), str(value["folder"]))
+        return {key: _unplain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_unplain(inner) for inner in value]
+    return value
