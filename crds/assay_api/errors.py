@@ -73,7 +73,9 @@ def from_validation(error: ValidationError, file: str, model: type[BaseModel]) -
     kind = first["type"]
     if kind == "extra_forbidden":
         known = sorted(_siblings(model, first["loc"]))
-        return SpecError(file, path, "there is no such field", f"known fields here are: {', '.join(known)}" if known else "remove it")
+        return SpecError(
+            file, path, "there is no such field", f"known fields here are: {', '.join(known)}" if known else "remove it"
+        )
     if kind == "missing":
         return SpecError(file, path, "the field is required", "add it")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
@@ -81,7 +83,9 @@ def from_validation(error: ValidationError, file: str, model: type[BaseModel]) -
         problem, _, remedy = message.partition("; ")
         return SpecError(file, path, problem, remedy or "see docs/manifest.md")
     shown = repr(first["input"])
-    return SpecError(file, path, f"{shown if len(shown) <= 60 else shown[:57] + '...'} is not allowed", f"it should be {message}")
+    return SpecError(
+        file, path, f"{shown if len(shown) <= 60 else shown[:57] + '...'} is not allowed", f"it should be {message}"
+    )
 
 
 def _dotted(loc: Iterable[int | str]) -> str:

@@ -21,7 +21,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", min_length=1, max_length=128)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-StoreUri = Annotated[str, StringConstraints(pattern=r"^(s3://[a-z0-9][a-z0-9.-]*|file:///?)", min_length=4, max_length=1024)]
+StoreUri = Annotated[
+    str, StringConstraints(pattern=r"^(s3://[a-z0-9][a-z0-9.-]*|file:///?)", min_length=4, max_length=1024)
+]
 
 
 class BackendName(StrEnum):
@@ -129,7 +131,9 @@ class TaskSource(Spec):
     """A folder with the user's own task files."""
 
     config_map_ref: SecretRef | None = Field(default=None, description="ConfigMap whose keys are task files.")
-    uri: Uri | None = Field(default=None, description="Folder or s3:// prefix; a relative folder is meant from the manifest.")
+    uri: Uri | None = Field(
+        default=None, description="Folder or s3:// prefix; a relative folder is meant from the manifest."
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -147,14 +151,17 @@ class Storage(Spec):
     )
     region: ShortText | None = Field(default=None, description="S3 region.")
     credentials_secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without it ambient credentials."
+        default=None,
+        description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without it ambient credentials.",
     )
 
 
 class ErrorPolicy(Spec):
     """How failed samples are treated. They are never scored as zero."""
 
-    max_error_rate: float = Field(default=0.0, ge=0, le=1, description="Share of failed samples above which the job fails.")
+    max_error_rate: float = Field(
+        default=0.0, ge=0, le=1, description="Share of failed samples above which the job fails."
+    )
     retries: int = Field(default=3, ge=0, le=100, description="Further tries of a sample after a passing fault.")
 
 
@@ -187,7 +194,9 @@ class Toleration(Spec):
     key: str | None = Field(default=None, max_length=317, description="Taint key; empty means all.")
     operator: Literal["Exists", "Equal"] = Field(default="Equal", description="Exists or Equal.")
     value: str | None = Field(default=None, max_length=253, description="Taint value for Equal.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(default=None, description="Taint effect.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Taint effect."
+    )
     toleration_seconds: int | None = Field(default=None, ge=0, description="How long NoExecute is tolerated.")
 
 
@@ -207,7 +216,9 @@ class EvalJobSpec(Spec):
     runtime_ref: RuntimeRef = Field(default=RuntimeRef(), description="The ClusterEvalRuntime to run on.")
     model: Model = Field(description="The model under evaluation.")
     tasks: list[TaskRef] = Field(min_length=1, max_length=256, description="Tasks to run.")
-    task_sources: list[TaskSource] = Field(default_factory=list, max_length=16, description="Folders of own task files.")
+    task_sources: list[TaskSource] = Field(
+        default_factory=list, max_length=16, description="Folders of own task files."
+    )
     replicas: int = Field(default=1, ge=1, le=1000, description="Work pods.")
     chunk_size: int | None = Field(default=None, ge=1, le=10000, description="Documents per chunk; default: by cost.")
     storage: Storage | None = Field(default=None, description="Where runs are kept; default: the runtime's.")
@@ -215,7 +226,9 @@ class EvalJobSpec(Spec):
     error_policy: ErrorPolicy = Field(default=ErrorPolicy(), description="How failed samples are treated.")
     suspend: bool = Field(default=False, description="Hold the job without losing committed chunks.")
     active_deadline_seconds: int | None = Field(default=None, ge=1, description="The job fails after this time.")
-    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, description="Deletes the finished job after this time.")
+    ttl_seconds_after_finished: int | None = Field(
+        default=None, ge=0, description="Deletes the finished job after this time."
+    )
     queue_name: Name | None = Field(default=None, description="Kueue queue of the work Job.")
     template: JobTemplate = Field(default=JobTemplate(), description="Settings of the work pods.")
 
@@ -232,7 +245,15 @@ class Condition(Spec):
     """One observed aspect of the job, as Kubernetes conditions are."""
 
     type: Literal[
-        "Accepted", "Planned", "QuotaReserved", "Running", "ChunksCommitted", "Reduced", "Complete", "Failed", "Suspended"
+        "Accepted",
+        "Planned",
+        "QuotaReserved",
+        "Running",
+        "ChunksCommitted",
+        "Reduced",
+        "Complete",
+        "Failed",
+        "Suspended",
     ] = Field(description="Aspect.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(max_length=1024, description="One word for programs.")
@@ -247,7 +268,9 @@ class PlanStatus(Spec):
     digest: str = Field(description="SHA-256 of plan.json.")
     samples: int = Field(ge=0, description="Planned samples.")
     chunks: int = Field(ge=0, description="Planned chunks.")
-    storage_mode: Literal["conditional", "fallback"] | None = Field(default=None, description="How commits are made unique.")
+    storage_mode: Literal["conditional", "fallback"] | None = Field(
+        default=None, description="How commits are made unique."
+    )
 
 
 class ProgressStatus(Spec):
@@ -289,8 +312,8 @@ class EvalJobStatus(Spec):
     """What the operator observed."""
 
     observed_generation: int | None = Field(default=None, description="Generation of the spec this status is about.")
-    phase: Literal["Pending", "Planning", "Queued", "Running", "Reducing", "Complete", "Failed", "Suspended"] | None = Field(
-        default=None, description="Summary of the conditions for the printer column."
+    phase: Literal["Pending", "Planning", "Queued", "Running", "Reducing", "Complete", "Failed", "Suspended"] | None = (
+        Field(default=None, description="Summary of the conditions for the printer column.")
     )
     conditions: list[Condition] = Field(default_factory=list, max_length=16, description="Observed aspects.")
     plan: PlanStatus | None = Field(default=None, description="The plan in numbers.")

@@ -56,7 +56,12 @@ class TaskPlan(Record):
     @model_validator(mode="after")
     def _boundaries_cover_the_documents(self) -> Self:
         rising = all(low < high for low, high in pairwise(self.boundaries))
-        if len(self.boundaries) < 2 or self.boundaries[0] != 0 or not rising or self.boundaries[-1] > self.data.documents:
+        if (
+            len(self.boundaries) < 2
+            or self.boundaries[0] != 0
+            or not rising
+            or self.boundaries[-1] > self.data.documents
+        ):
             raise ValueError(f"the chunk boundaries of task {self.name} do not cover its documents in order")
         return self
 

@@ -24,7 +24,9 @@ class RuntimeImages(Spec):
     transformers: Image | None = Field(default=None, description="Runner image with transformers.")
     sglang: Image | None = Field(default=None, description="Runner image with SGLang.")
     openai: Image | None = Field(default=None, description="Runner image for endpoints; default: `default`.")
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(default=None, description="When images are pulled.")
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None, description="When images are pulled."
+    )
 
 
 class PodTemplate(Spec):
@@ -35,13 +37,19 @@ class PodTemplate(Spec):
     tolerations: list[Toleration] = Field(default_factory=list, max_length=32, description="Tolerated taints.")
     affinity: dict[str, Any] | None = Field(default=None, description="Affinity, as in a pod.")
     volumes: list[dict[str, Any]] = Field(default_factory=list, max_length=32, description="Volumes, as in a pod.")
-    volume_mounts: list[dict[str, Any]] = Field(default_factory=list, max_length=32, description="Where they are mounted.")
+    volume_mounts: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=32, description="Where they are mounted."
+    )
     env: list[EnvVar] = Field(default_factory=list, max_length=64, description="Environment variables.")
     labels: dict[str, str] = Field(default_factory=dict, max_length=32, description="Labels of the pods.")
     annotations: dict[str, str] = Field(default_factory=dict, max_length=32, description="Annotations of the pods.")
-    security_context: dict[str, Any] | None = Field(default=None, description="Pod security context; default: restricted.")
+    security_context: dict[str, Any] | None = Field(
+        default=None, description="Pod security context; default: restricted."
+    )
     service_account_name: Name | None = Field(default=None, description="Service account, for workload identity.")
-    image_pull_secrets: list[SecretRef] = Field(default_factory=list, max_length=16, description="Registry credentials.")
+    image_pull_secrets: list[SecretRef] = Field(
+        default_factory=list, max_length=16, description="Registry credentials."
+    )
     priority_class_name: Name | None = Field(default=None, description="Priority class.")
     runtime_class_name: Name | None = Field(default=None, description="Runtime class.")
 

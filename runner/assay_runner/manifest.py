@@ -21,7 +21,9 @@ def read_manifest(path: Path) -> EvalJob:
     jobs = [document for document in _documents(path) if document.get("kind") == "EvalJob"]
     if len(jobs) != 1:
         found = "no EvalJob" if not jobs else f"{len(jobs)} EvalJobs"
-        raise SpecError(str(path), "kind", f"the file holds {found}", "write exactly one object with kind: EvalJob in it")
+        raise SpecError(
+            str(path), "kind", f"the file holds {found}", "write exactly one object with kind: EvalJob in it"
+        )
     return parse_job(jobs[0], str(path))
 
 
@@ -42,7 +44,9 @@ def _documents(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SpecError(str(path), "", f"the manifest cannot be read ({reason})", "name an existing YAML file") from error
+        raise SpecError(
+            str(path), "", f"the manifest cannot be read ({reason})", "name an existing YAML file"
+        ) from error
     except UnicodeDecodeError as error:
         raise SpecError(str(path), "", "the manifest is not UTF-8 text", "save it as UTF-8") from error
     try:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from assay_runner.cores import usable_cores
 
 

@@ -22,9 +22,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"assay {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="plan, work and reduce on this machine; run again, it resumes", epilog=_EXIT_CODES)
+    run = commands.add_parser(
+        "run", help="plan, work and reduce on this machine; run again, it resumes", epilog=_EXIT_CODES
+    )
     run.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
-    run.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: what this machine can use)")
+    run.add_argument(
+        "--workers", type=_positive, metavar="N", help="worker processes (default: what this machine can use)"
+    )
     run.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
     _planning(run)
 
@@ -35,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
 
     work = commands.add_parser("work", help="work on a planned run until every chunk is committed", epilog=_EXIT_CODES)
     work.add_argument("run", metavar="RUN", help="address of the run, as `assay plan` prints it")
-    work.add_argument("--index", type=_index, metavar="I", help="place among the planned workers; without it, join on top")
+    work.add_argument(
+        "--index", type=_index, metavar="I", help="place among the planned workers; without it, join on top"
+    )
     work.add_argument("--of", type=_positive, metavar="N", help="number of planned workers (default: the plan's)")
     work.add_argument("--worker", metavar="NAME", help="name in progress reports (default: host and process)")
     work.add_argument("--model", metavar="FOLDER", help="where the model's files lie on this machine")
@@ -51,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     results.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
 
     tasks = commands.add_parser("tasks", help="list the tasks there are", epilog=_EXIT_CODES)
-    tasks.add_argument("--source", action="append", default=[], metavar="FOLDER", help="also list the tasks of this folder")
+    tasks.add_argument(
+        "--source", action="append", default=[], metavar="FOLDER", help="also list the tasks of this folder"
+    )
     tasks.add_argument("--json", action="store_true", help="as JSON")
     return top
 
@@ -100,7 +108,9 @@ def _dispatch(options: argparse.Namespace) -> int:
 
 
 def _planning(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--store", metavar="URI", help="where runs are kept (default: spec.storage, else ./assay-runs)")
+    command.add_argument(
+        "--store", metavar="URI", help="where runs are kept (default: spec.storage, else ./assay-runs)"
+    )
     command.add_argument("--limit", type=_positive, metavar="N", help="only the first N documents of every task")
 
 

@@ -29,12 +29,20 @@ def _table(prepared: Prepared) -> None:
     plan = prepared.plan
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("task", "documents", "repeats", "samples", "chunks", "few-shot", "data", "fingerprint"):
-        table.add_column(name, justify="right" if name in ("documents", "repeats", "samples", "chunks", "few-shot") else "left")
+        table.add_column(
+            name, justify="right" if name in ("documents", "repeats", "samples", "chunks", "few-shot") else "left"
+        )
     for task in plan.tasks:
         shots = str(task.fewshot.count) if task.fewshot else "0"
         table.add_row(
-            task.name, f"{task.documents:,}", str(task.repeats), f"{task.samples:,}", str(task.chunks), shots,
-            task.data.source, task.data.fingerprint[:12],
+            task.name,
+            f"{task.documents:,}",
+            str(task.repeats),
+            f"{task.samples:,}",
+            str(task.chunks),
+            shots,
+            task.data.source,
+            task.data.fingerprint[:12],
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     pins = ", ".join(f"{name} {_short(value)}" for name, value in sorted(plan.model.pins.items()))

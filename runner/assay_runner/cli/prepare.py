@@ -75,7 +75,11 @@ def _root(options: argparse.Namespace, job: EvalJob, manifest: Path) -> Store:
         return open_store(options.store, storage if storage and options.store == storage.uri else None)
     if storage is None:
         return open_store(str(Path(DEFAULT_STORE).resolve()), None)
-    if storage.credentials_secret_ref is not None and "AWS_ACCESS_KEY_ID" not in os.environ and storage.uri.startswith("s3:"):
+    if (
+        storage.credentials_secret_ref is not None
+        and "AWS_ACCESS_KEY_ID" not in os.environ
+        and storage.uri.startswith("s3:")
+    ):
         print(
             "assay: spec.storage.credentialsSecretRef is for clusters; here the usual AWS credentials are used.",
             file=sys.stderr,

@@ -50,8 +50,11 @@ class Watch:
     def __init__(self, store: Store, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._plan, self._clock = store, plan, clock
         self._board = Board(store, plan, session="", clock=clock, silence=1e9)
-        self._sizes = {(task.name, index): (task.boundaries[index + 1] - task.boundaries[index]) * task.repeats
-                       for task in plan.tasks for index in range(task.chunks)}
+        self._sizes = {
+            (task.name, index): (task.boundaries[index + 1] - task.boundaries[index]) * task.repeats
+            for task in plan.tasks
+            for index in range(task.chunks)
+        }
         self._history: list[tuple[float, int]] = []
 
     def look(self) -> Snapshot:
@@ -157,8 +160,10 @@ def render(snapshot: Snapshot) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for worker in sorted(snapshot.workers, key=lambda worker: worker.worker):
         table.add_row(
-            worker.worker, worker.state, f"{worker.samples + worker.pending:,} samples", f"{worker.rate:,.0f}/s", ", ".join(worker.open)
+            worker.worker,
+            worker.state,
+            f"{worker.samples + worker.pending:,} samples",
+            f"{worker.rate:,.0f}/s",
+            ", ".join(worker.open),
         )
-    return Group(
-        ProgressBar(total=snapshot.total, completed=snapshot.done, width=60), Text(describe(snapshot)), table
-    )
+    return Group(ProgressBar(total=snapshot.total, completed=snapshot.done, width=60), Text(describe(snapshot)), table)

@@ -44,7 +44,9 @@ def show(store: Store, run: str, *, as_json: bool) -> int:
     try:
         data = store.get(layout.RESULTS)
     except NotFoundInStore as error:
-        raise Incomplete(f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`.") from error
+        raise Incomplete(
+            f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`."
+        ) from error
     if as_json:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

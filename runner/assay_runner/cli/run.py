@@ -36,9 +36,7 @@ def run(options: argparse.Namespace) -> int:
     plan = prepared.plan
     _say(f"{plan.job}: {plan.samples:,} samples in {plan.chunks} chunks, {workers} worker{'s' * (workers > 1)}")
     _say(f"run: {prepared.uri}")
-    prepared.store.put(
-        layout.PLACEMENT, prepared.placement.model_copy(update={"workers": workers}).encode()
-    )
+    prepared.store.put(layout.PLACEMENT, prepared.placement.model_copy(update={"workers": workers}).encode())
     try:
         _work(prepared, workers)
     except KeyboardInterrupt:

@@ -102,7 +102,9 @@ class Supervisor:
         if EXIT_DONE in codes:
             return Ending(EXIT_DONE, "")
         stopped = all(code == EXIT_STOPPED for code in codes)
-        worst = next((child for child in self._children if child.process.returncode not in (EXIT_STOPPED,)), self._children[0])
+        worst = next(
+            (child for child in self._children if child.process.returncode not in (EXIT_STOPPED,)), self._children[0]
+        )
         return Ending(EXIT_STOPPED if stopped else EXIT_FAILED, _last_words(worst))
 
     def _stop_all(self) -> None:

@@ -8,6 +8,7 @@ from assay_api.errors import SpecError
 from assay_api.plan import TaskPlan
 from assay_runner.backends.base import Description
 from assay_runner.data.documents import Documents
+from assay_runner.store.base import Store
 from assay_runner.tasks.catalogue import ResolvedTask
 from assay_runner.tasks.task import Task, TaskError
 
@@ -20,7 +21,7 @@ def check_task(
     code: Path | None,
     seed: int,
     model_name: str,
-    documents: Documents,
+    store: Store,
     resolved: ResolvedTask,
     description: Description,
 ) -> None:
@@ -33,13 +34,15 @@ def check_task(
     task = Task.load(plan, code, seed, model_name)
     if task.needs_loglikelihood and not description.loglikelihood:
         raise SpecError(
-            file, "output_type", f"{resolved.config.output_type} needs log-likelihoods, which this model's backend does not give",
+            file,
+            "output_type",
+            f"{resolved.config.output_type} needs log-likelihoods, which this model's backend does not give",
             "use another backend or task; for openai see model.args.loglikelihood",
         )
-    pool = Documents(documents.store, plan.fewshot.pool) if plan.fewshot else None
+    pool = Documents(store, plan.fewshot.pool) if plan.fewshot else None
     failure: TaskError | None = None
     sent: set[str] = set()
-    for number, doc in enumerate(documents.read(0, min(_TRIED, plan.documents))):
+    for number, doc in enumerate(Documents(store, plan.data).read(0, min(_TRIED, plan.documents))):
         examples = [pool.read(at, at + 1)[0] for at in task.choose_examples(number, len(pool))] if pool else []
         try:
             samples = task.build(number, doc, examples)
@@ -51,9 +54,14 @@ def check_task(
         break
     if failure:
         raise SpecError(
-            file, resolved.name, f"its first documents cannot be built: {failure}", "correct the task; `assay plan` shows it again"
+            file,
+            resolved.name,
+            f"its first documents cannot be built: {failure}",
+            "correct the task; `assay plan` shows it again",
         )
     unsupported = (sent - {"text"}) - description.media
     if unsupported:
         kinds = ", ".join(sorted(unsupported))
-        raise SpecError(file, resolved.name, f"it asks about {kinds}, which this model does not take", "use a model that does")
+        raise SpecError(
+            file, resolved.name, f"it asks about {kinds}, which this model does not take", "use a model that does"
+        )

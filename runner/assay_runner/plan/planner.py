@@ -16,13 +16,13 @@ from assay_api.plan import CodePin, DataPin, ErrorPolicyPlan, FewshotPlan, Group
 from assay_api.records import Placement
 from assay_runner import __version__
 from assay_runner.backends.base import Description
-from assay_runner.data.documents import Doc, Documents, stage
+from assay_runner.data.documents import Doc, stage
 from assay_runner.data.source import DatasetSpec, load
 from assay_runner.plan.check import check_task
 from assay_runner.plan.chunks import boundaries, document_cost
 from assay_runner.plan.sources import task_folders
 from assay_runner.store.base import Store
-from assay_runner.tasks.bundle import make_bundle, put_bundle
+from assay_runner.tasks.bundle import bundle_names, make_bundle, put_bundle
 from assay_runner.tasks.catalogue import Catalogue, ResolvedTask
 from assay_runner.tasks.task import Task
 
@@ -50,7 +50,9 @@ class PlannerSettings:
     scratch: Path = Path("/tmp")  # noqa: S108 - replaced by the caller with a private folder
 
 
-def make_plan(job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, description: Description) -> Planned:
+def make_plan(
+    job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, description: Description
+) -> Planned:
     """Plan `job`, staging its documents and task files in `store` (the whole store, not one run's part).
 
     Args:
@@ -71,7 +73,9 @@ def make_plan(job: EvalJob, manifest: Path, store: Store, settings: PlannerSetti
         for task in resolved.tasks:
             if task.name in tasks:
                 raise SpecError(
-                    str(manifest), "spec.tasks", f"task {task.name} is asked for twice, once through {reference.name}",
+                    str(manifest),
+                    "spec.tasks",
+                    f"task {task.name} is asked for twice, once through {reference.name}",
                     "list it once",
                 )
             tasks[task.name] = _plan_task(task, reference, job, store, settings, description)
@@ -83,7 +87,11 @@ def make_plan(job: EvalJob, manifest: Path, store: Store, settings: PlannerSetti
         assay_version=__version__,
         job=job.metadata.name,
         model=ModelPlan(
-            backend=model.backend.value, name=model.name, revision=model.revision, args=model.args, pins=description.pins
+            backend=model.backend.value,
+            name=model.name,
+            revision=model.revision,
+            args=model.args,
+            pins=description.pins,
         ),
         tasks=tuple(tasks.values()),
         groups=tuple(groups.values()),
@@ -138,13 +146,15 @@ def _plan_task(
         generation=reference.generation.model_dump(exclude_none=True) if reference.generation else None,
     )
     code: CodePin | None = None
+    folders: dict[str, str] = {}
     folder: Path | None = None
     if config.uses_code:
-        code, bundle = make_bundle(resolved.folder)
+        folders = bundle_names(config.folders)
+        code, bundle = make_bundle(folders)
         folder = put_bundle(store, code, bundle, settings.scratch)
     draft = TaskPlan(
         name=resolved.name,
-        config=config.to_plain(),
+        config=config.to_plain(folders),
         code=code,
         data=DataPin(fingerprint="", documents=1, source=""),
         repeats=config.repeats,
@@ -154,22 +164,24 @@ def _plan_task(
     limit = settings.limit or reference.limit
     costs: list[float] = []
     loaded = load(_dataset(resolved, config.evaluated_split), task.process_docs, limit)
-    rows = _costed(loaded.rows, costs)
+    rows = _costed(_identified(loaded.rows, resolved), costs)
     data = stage(store, rows, loaded.source, in_place=settings.in_place)
-    if not data.documents:
-        raise SpecError(str(resolved.file), "dataset_path", "the dataset has no documents", "choose a split that has some")
     fewshot = _plan_fewshot(resolved, task, store, settings, data) if task.num_fewshot else None
     plan = draft.model_copy(
         update={"data": data, "fewshot": fewshot, "boundaries": boundaries(costs, job.spec.chunk_size)}
     )
-    check_task(plan, folder, job.spec.seed, job.spec.model.name, Documents(store, data), resolved, description)
+    check_task(plan, folder, job.spec.seed, job.spec.model.name, store, resolved, description)
     return plan
 
 
-def _plan_fewshot(resolved: ResolvedTask, task: Task, store: Store, settings: PlannerSettings, data: DataPin) -> FewshotPlan:
+def _plan_fewshot(
+    resolved: ResolvedTask, task: Task, store: Store, settings: PlannerSettings, data: DataPin
+) -> FewshotPlan:
     split = task.fewshot_split
     if split is None:
-        pool = stage(store, task.fewshot_samples, f"examples written in {resolved.file.name}", in_place=settings.in_place)
+        pool = stage(
+            store, task.fewshot_samples, f"examples written in {resolved.file.name}", in_place=settings.in_place
+        )
     elif split == resolved.config.evaluated_split:
         pool = data
     else:
@@ -177,7 +189,9 @@ def _plan_fewshot(resolved: ResolvedTask, task: Task, store: Store, settings: Pl
         pool = stage(store, loaded.rows, loaded.source, in_place=settings.in_place)
     if pool.documents < task.num_fewshot + (pool is data):
         raise SpecError(
-            str(resolved.file), "num_fewshot", f"{task.num_fewshot} examples are wanted but there are {pool.documents}",
+            str(resolved.file),
+            "num_fewshot",
+            f"{task.num_fewshot} examples are wanted but there are {pool.documents}",
             "ask for fewer, or name a larger fewshot_split",
         )
     return FewshotPlan(count=task.num_fewshot, pool=pool, sampler=task.fewshot_sampler)
@@ -198,4 +212,24 @@ def _dataset(resolved: ResolvedTask, split: str) -> DatasetSpec:
 def _costed(rows: Iterator[Doc], costs: list[float]) -> Iterator[Doc]:
     for row in rows:
         costs.append(document_cost(row))
+        yield row
+
+
+def _identified(rows: Iterator[Doc], resolved: ResolvedTask) -> Iterator[Doc]:
+    key = resolved.config.id_key
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        if key is not None:
+            if key not in row:
+                raise SpecError(
+                    str(resolved.file), "id_key", f"document {number} has no column {key!r}", f"it has {', '.join(row)}"
+                )
+            name = str(row[key])
+            if (first := seen.setdefault(name, number)) != number:
+                raise SpecError(
+                    str(resolved.file),
+                    "id_key",
+                    f"documents {first} and {number} both have the id {name!r}",
+                    "name a column whose values are unique, or remove id_key",
+                )
         yield row

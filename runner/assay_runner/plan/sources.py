@@ -23,7 +23,10 @@ def _folder(source: TaskSource, number: int, manifest: Path, scratch: Path) -> P
     field = f"spec.taskSources[{number}]"
     if source.uri is None:
         raise SpecError(
-            str(manifest), f"{field}.configMapRef", "ConfigMaps exist on a cluster only", "give a folder as uri for a local run"
+            str(manifest),
+            f"{field}.configMapRef",
+            "ConfigMaps exist on a cluster only",
+            "give a folder as uri for a local run",
         )
     if source.uri.startswith("s3://"):
         return _download(source.uri, manifest, field, scratch / f"tasks-{number}")
@@ -45,5 +48,7 @@ def _download(uri: str, manifest: Path, field: str, into: Path) -> Path:
         target.write_bytes(store.get(key))
         found = True
     if not found:
-        raise SpecError(str(manifest), f"{field}.uri", f"nothing lies below {uri}", "name a prefix that holds task files")
+        raise SpecError(
+            str(manifest), f"{field}.uri", f"nothing lies below {uri}", "name a prefix that holds task files"
+        )
     return into

@@ -39,7 +39,9 @@ def committing_store(store: Store) -> tuple[Store, StorageProbe]:
     try:
         probed = StorageProbe.decode(store.get(layout.STORAGE), store.location(layout.STORAGE))
     except NotFoundInStore as error:
-        raise SpecError(store.uri, "", "no run was planned here", "give the address that `assay plan` printed") from error
+        raise SpecError(
+            store.uri, "", "no run was planned here", "give the address that `assay plan` printed"
+        ) from error
     return _as_probed(store, probed), probed
 
 

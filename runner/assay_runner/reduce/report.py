@@ -6,7 +6,7 @@ from array import array
 
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
-from assay_api.results import Percentiles, RunReport, WorkerReport
+from assay_api.results import RunReport, WorkerReport
 from assay_runner.reduce.verify import VerifiedChunk
 from assay_runner.statistics.percentiles import percentiles
 from assay_runner.store.base import Store
@@ -47,8 +47,8 @@ class RunTally:
             errors=self._errors,
             tokens_in=self._tokens_in,
             tokens_out=self._tokens_out,
-            latency=_percentiles(self._latency),
-            first_token=_percentiles(self._first),
+            latency=percentiles(self._latency),
+            first_token=percentiles(self._first),
             retried=self._retried,
             doubled_chunks=attempts - self._plan.chunks,
             workers=tuple(
@@ -63,10 +63,3 @@ class RunTally:
             ),
             wall_seconds=wall_seconds,
         )
-
-
-def _percentiles(values: array[float]) -> Percentiles | None:
-    if not values:
-        return None
-    p50, p90, p99, most = percentiles(values)
-    return Percentiles(p50=p50, p90=p90, p99=p99, max=most)

@@ -98,7 +98,9 @@ def _verify(store: Store, plan: Plan, chunk: ChunkId, marker: Marker) -> Verifie
     errors = sum(record.error is not None for record in records)
     if (marker.n, marker.errors) != (len(records), errors):
         counted = f"{len(records)} records with {errors} errors"
-        raise Corrupt(f"The marker of chunk {chunk} promises {marker.n} records with {marker.errors} errors; {where} holds {counted}.")
+        raise Corrupt(
+            f"The marker of chunk {chunk} promises {marker.n} records with {marker.errors} errors; {where} holds {counted}."
+        )
     return VerifiedChunk(chunk, marker.key, digest, records)
 
 
@@ -113,7 +115,10 @@ def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], 
         missing = [name for name in ids if name not in seen][:_NAMED]
         foreign = sorted(seen.difference(ids))[:_NAMED]
         kinds = (("doubled", doubled), ("missing", missing), ("foreign", foreign))
-        said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names) or "the order differs from the plan's"
+        said = (
+            "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
+            or "the order differs from the plan's"
+        )
         raise Corrupt(f"{where} does not hold exactly the planned samples ({said}).")
     for record, place in zip(records, wanted, strict=True):
         if (record.document, record.repeat) != place:

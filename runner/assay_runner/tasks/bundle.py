@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -69,7 +70,7 @@ def put_bundle(store: Store, pin: CodePin, data: bytes, scratch: Path) -> Path:
 
 
 def fetch(store: Store, pin: CodePin, scratch: Path) -> Path:
-    """The planned task files, unpacked below `scratch`.
+    """The planned task files, unpacked into a fresh folder below `scratch`.
 
     Raises:
         SpecError: what the store holds are not the planned files.
@@ -82,7 +83,6 @@ def fetch(store: Store, pin: CodePin, scratch: Path) -> Path:
 
 
 def _unpack(pin: CodePin, data: bytes, scratch: Path, where: str) -> Path:
-    into = scratch / f"code-{pin.fingerprint[:16]}"
     try:
         text = zstandard.ZstdDecompressor().decompress(data, max_output_size=4 * _LARGEST)
         files = {path: base64.b64decode(coded, validate=True) for path, coded in json.loads(text)["files"].items()}
@@ -90,6 +90,7 @@ def _unpack(pin: CodePin, data: bytes, scratch: Path, where: str) -> Path:
         raise _refuse(where, "this is no bundle of task files") from error
     if {path: sha256(content) for path, content in files.items()} != pin.files:
         raise _refuse(where, "the task files are not those that were planned")
+    into = Path(tempfile.mkdtemp(dir=scratch, prefix="code-"))
     for path, content in files.items():
         parts = PurePosixPath(path)
         if parts.is_absolute() or ".." in parts.parts:

@@ -68,7 +68,11 @@ def choose(situation: Situation, random: Random) -> ChunkId | Turn:
         return Turn.FINISHED
     taken = {chunk for peer in here.peers if peer.live for chunk in peer.held} | set(here.open)
     free = [chunk for chunk in left if chunk not in taken]
-    own = set(share(here.chunks, here.index, here.workers)) if here.index is not None and here.index < here.workers else set()
+    own = (
+        set(share(here.chunks, here.index, here.workers))
+        if here.index is not None and here.index < here.workers
+        else set()
+    )
     for chunk in free:
         if chunk in own:
             return chunk

@@ -40,9 +40,7 @@ class _Sighting:
 class Board:
     """The run as one worker sees it. Not thread-safe; `refresh` blocks on the store."""
 
-    def __init__(
-        self, store: Store, plan: Plan, *, session: str, clock: Callable[[], float], silence: float
-    ) -> None:
+    def __init__(self, store: Store, plan: Plan, *, session: str, clock: Callable[[], float], silence: float) -> None:
         """`silence` is after how many seconds without a change a peer no longer counts as live."""
         self._store, self._session = store, session
         self._clock, self._silence = clock, silence
@@ -84,4 +82,3 @@ class Board:
                 rate=report.chunks / report.busy_seconds if report.busy_seconds > 0 else 0.0,
                 held={chunk: now - since for chunk, since in held.items()},
             )
-

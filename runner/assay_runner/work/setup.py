@@ -31,7 +31,9 @@ def read_plan(store: Store) -> Plan:
         raise Corrupt(f"{store.location(layout.PLAN)} is not as the planner wrote it.")
     if plan.assay_version != __version__:
         raise SpecError(
-            store.location(layout.PLAN), "assay_version", f"the run was planned by Assay {plan.assay_version}, this is {__version__}",
+            store.location(layout.PLAN),
+            "assay_version",
+            f"the run was planned by Assay {plan.assay_version}, this is {__version__}",
             f"use Assay {plan.assay_version} for this run, or plan it anew",
         )
     return plan

@@ -35,7 +35,11 @@ class Stage:
     def sample_ids(self, chunk: int) -> list[str]:
         """The chunk's samples in planned order."""
         start, stop = self.bounds(chunk)
-        return [layout.sample_id(self._plan.name, document, repeat) for document in range(start, stop) for repeat in range(self.repeats)]
+        return [
+            layout.sample_id(self._plan.name, document, repeat)
+            for document in range(start, stop)
+            for repeat in range(self.repeats)
+        ]
 
     def read(self, start: int, stop: int) -> list[Doc]:
         """Documents from `start` up to `stop`."""
@@ -56,7 +60,9 @@ class Stage:
             return []
         return [self._pool.read(place, place + 1)[0] for place in self._task.choose_examples(document, len(self._pool))]
 
-    def score(self, document: int, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[object]]) -> list[SampleRecord]:
+    def score(
+        self, document: int, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[object]]
+    ) -> list[SampleRecord]:
         """The records of one document, one per repeat."""
         return self._task.score(doc, samples, responses)
 

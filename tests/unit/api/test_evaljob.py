@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from assay_api.errors import SpecError
 from assay_api.evaljob import EvalJob
 from assay_api.runtime import ClusterEvalRuntime
@@ -66,7 +67,10 @@ def test_a_manifest_survives_writing_and_reading():
         ({"tasks": []}, ["spec.tasks", "at least 1"]),
         ({"tasks": [{"name": "a"}, {"name": "a"}]}, ["spec", "task a is listed twice"]),
         ({"tasks": [{"limit": 3}]}, ["spec.tasks[0].name", "required"]),
-        ({"tasks": [{"name": "a", "generation": {"temprature": 1}}]}, ["spec.tasks[0].generation.temprature", "temperature"]),
+        (
+            {"tasks": [{"name": "a", "generation": {"temprature": 1}}]},
+            ["spec.tasks[0].generation.temprature", "temperature"],
+        ),
         ({"model": {"backend": "openai", "name": "m"}}, ["spec.model", "no endpoint", "model.endpoint.url"]),
         (
             {"model": {"backend": "vllm", "name": "m", "endpoint": {"url": "http://x"}}},

@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from assay_runner.plan.chunks import LARGEST, SMALLEST, boundaries, document_cost
 from hypothesis import given
 from hypothesis import strategies as st
+
+from assay_runner.plan.chunks import LARGEST, SMALLEST, boundaries, document_cost
 
 COSTS = st.lists(st.floats(1, 1e6), min_size=1, max_size=2000)
 

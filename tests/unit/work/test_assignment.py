@@ -2,10 +2,11 @@
 
 from random import Random
 
-from assay_api.layout import ChunkId
-from assay_runner.work.assignment import Peer, Situation, Turn, choose, share
 from hypothesis import given
 from hypothesis import strategies as st
+
+from assay_api.layout import ChunkId
+from assay_runner.work.assignment import Peer, Situation, Turn, choose, share
 
 CHUNKS = tuple(ChunkId("t", n) for n in range(12))
 
@@ -64,6 +65,8 @@ def test_a_worker_that_joins_on_top_has_no_share_and_helps_at_once():
 def test_whoever_dies_some_worker_that_is_left_always_finishes_every_chunk(data):
     committed = data.draw(st.sets(st.sampled_from(CHUNKS)))
     held = data.draw(st.dictionaries(st.sampled_from(CHUNKS), st.floats(0, 100)))
-    turn = take(index=data.draw(st.sampled_from([None, 0, 1, 2])), committed=committed, peers=(Peer(1, False, 0.0, held),))
+    turn = take(
+        index=data.draw(st.sampled_from([None, 0, 1, 2])), committed=committed, peers=(Peer(1, False, 0.0, held),)
+    )
     assert (turn is Turn.FINISHED) == (committed == set(CHUNKS))
     assert turn is Turn.FINISHED or (turn in CHUNKS and turn not in committed)

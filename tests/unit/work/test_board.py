@@ -1,6 +1,7 @@
 """What a worker believes of the others rests on change seen by its own clock."""
 
 import pytest
+
 from assay_api.layout import ChunkId, progress
 from assay_api.plan import DataPin, ErrorPolicyPlan, ModelPlan, Plan, TaskPlan
 from assay_api.records import Progress

@@ -3,20 +3,24 @@
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from assay_api.layout import ChunkId
 from assay_api.records import Marker, SampleRecord
 from assay_runner.records import decode_records
 from assay_runner.store.base import StoreUnavailable
 from assay_runner.work.commit import Get, Lost, Outcome, Put, PutIfAbsent, commit
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAN = "a" * 64
 CHUNK = ChunkId("task", 3)
 
 
 def records(worker: int) -> list[SampleRecord]:
-    return [SampleRecord(id=f"task/{number}/0", document=number, repeat=0, items={"acc": float(worker)}) for number in (6, 7)]
+    return [
+        SampleRecord(id=f"task/{number}/0", document=number, repeat=0, items={"acc": float(worker)})
+        for number in (6, 7)
+    ]
 
 
 @dataclass
@@ -42,7 +46,9 @@ FAULTS = st.sampled_from(["none", "none", "none", "answer lost", "request lost",
 
 @settings(max_examples=600, deadline=None)
 @given(st.data(), st.integers(1, 4))
-def test_any_interleaving_of_commits_losses_and_crashes_leaves_at_most_one_commit_that_everybody_agrees_on(data, workers):
+def test_any_interleaving_of_commits_losses_and_crashes_leaves_at_most_one_commit_that_everybody_agrees_on(
+    data, workers
+):
     store = SimulatedStore()
     running = {n: commit(PLAN, CHUNK, f"attempt{n}", records(n)) for n in range(workers)}
     pending = {n: next(steps) for n, steps in running.items()}

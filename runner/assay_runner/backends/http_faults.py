@@ -1,0 +1,87 @@
+"""What an HTTP answer means for a sample: an answer, a passing fault, a fault of this request, or the end of the
+run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+Outcome = Literal["answer", "retry", "row", "fatal"]
+
+_PASSING = frozenset({408, 409, 425, 429})
+_TOO_LONG = re.compile(
+    r"context.{0,12}(length|size|window)|maximum context|max_model_len|prompt is too long|too many tokens"
+    r"|exceed_context",
+    re.IGNORECASE,
+)
+_EXCERPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do about an answer. `kind` and `message` describe the fault; both are empty for an answer."""
+
+    outcome: Outcome
+    kind: str = ""
+    message: str = ""
+
+
+def judge(status: int, body: bytes, secret: str | None) -> Verdict:
+    """The meaning of an HTTP status with its body; `secret` is blanked out of the message."""
+    if status == 200:
+        return Verdict("answer")
+    said = excerpt(body, secret)
+    if status in (401, 403):
+        return Verdict("fatal", f"HTTP{status}", f"refuses the credentials (HTTP {status}): {said}")
+    if status == 404:
+        return Verdict("fatal", "HTTP404", f"knows no such model or path (HTTP 404): {said}")
+    if 300 <= status < 400:
+        return Verdict("fatal", f"HTTP{status}", f"redirects (HTTP {status}), which is not followed")
+    if status == 429 and b"insufficient_quota" in body:
+        return Verdict("fatal", "HTTP429", f"has no quota left for this key: {said}")
+    if status in _PASSING or status >= 500:
+        return Verdict("retry", f"HTTP{status}", said)
+    if status in (400, 413, 422) and _TOO_LONG.search(_reason(body)):
+        return Verdict("row", "ContextTooLong", said)
+    return Verdict("row", f"HTTP{status}", said)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: delay in seconds or a date); None when it says
+    nothing usable."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value)) if float(value) < float("inf") else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def excerpt(body: bytes, secret: str | None) -> str:
+    """The reason a body gives, or its beginning, short enough for a message, on one line and without `secret`."""
+    text = " ".join(_reason(body).split())
+    if secret:
+        text = text.replace(secret, "[key]")
+    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
+def _reason(body: bytes) -> str:
+    """The message inside an OpenAI-style error document, with its code; the body's own text when there is none."""
+    text = body[:65536].decode("utf-8", "replace")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    error = document.get("error", document) if isinstance(document, dict) else document
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else text
+    parts = [str(error[key]) for key in ("message", "detail", "code", "type") if error.get(key)]
+    return " / ".join(parts) or text

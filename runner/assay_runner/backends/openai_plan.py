@@ -1,0 +1,139 @@
+"""What can be known of an endpoint before anything runs: whether its arguments make sense, whether it is there, takes
+the key, serves the model, and scores continuations when the job needs that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from assay_api.errors import Failed, SpecError
+from assay_api.evaljob import Model
+from assay_runner.backends.arguments import MANIFEST, Argument, check, is_switch, one_of
+from assay_runner.backends.base import Description, Generation, Request
+from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
+from assay_runner.backends.http_faults import excerpt
+from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring
+from assay_runner.backends.openai_wire import RESERVED, BadResponseError, encode_scoring
+
+_SECONDS = 15.0
+_SHOWN = 20
+
+
+def _is_body(value: Any) -> bool:
+    if not isinstance(value, dict) or RESERVED & value.keys():
+        return False
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+KNOWN = {
+    "api": one_of("chat", "completions"),
+    "loglikelihood": Argument("true or false", is_switch),
+    "extra_body": Argument(
+        f"a mapping of further body fields, none of which a request decides itself ({', '.join(sorted(RESERVED))})",
+        _is_body,
+    ),
+}
+
+
+def describe(model: Model) -> Description:
+    """What is pinned of an endpoint: the API, nothing about its address.
+
+    Raises:
+        SpecError: an argument is wrong, or the address holds credentials.
+    """
+    check("openai", model.args, KNOWN)
+    if model.endpoint is not None:
+        HttpClient(model.endpoint.url, None, _SECONDS)
+    api = model.args.get("api", "chat")
+    return Description(
+        pins={"api": api, "model": model.name},
+        batch_size=1,
+        determinism="best-effort",
+        loglikelihood=bool(model.args.get("loglikelihood", False)),
+        media=frozenset({"image", "audio", "video"}) if api == "chat" else frozenset(),
+    )
+
+
+def preflight(model: Model, api_key: str | None) -> None:
+    """Ask the endpoint whether this job can work.
+
+    Raises:
+        SpecError: the key is refused, the model is not served, or log-likelihoods are wanted and not given.
+        Failed: the endpoint cannot be reached.
+    """
+    assert model.endpoint is not None, "the manifest demands an endpoint of backend openai"
+    asyncio.run(_preflight(model, HttpClient(model.endpoint.url, api_key, _SECONDS)))
+
+
+async def _preflight(model: Model, client: HttpClient) -> None:
+    client.open()
+    try:
+        _check_models(model, client, await _exchange(client, "GET", "models", None))
+        if model.args.get("loglikelihood", False):
+            await _check_scoring(model, client)
+    finally:
+        await client.close()
+
+
+async def _exchange(client: HttpClient, method: str, path: str, body: bytes | None) -> Reply:
+    try:
+        return await client.exchange(method, path, body)
+    except (UnreachableError, UntrustedError, ExchangeError) as error:
+        raise Failed(f"The endpoint {client.shown} cannot be reached: {error}.") from error
+
+
+def _check_models(model: Model, client: HttpClient, reply: Reply) -> None:
+    if reply.status in (401, 403):
+        raise SpecError(
+            MANIFEST,
+            "spec.model.endpoint.apiKeySecretRef",
+            f"{client.shown} refuses the key (HTTP {reply.status}: {excerpt(reply.body, client.secret)})",
+            "set OPENAI_API_KEY, or on a cluster apiKeySecretRef, to a key it takes",
+        )
+    if 300 <= reply.status < 400:
+        raise SpecError(
+            MANIFEST, "spec.model.endpoint.url", f"{client.shown} redirects elsewhere", "give the final address"
+        )
+    if reply.status >= 500:
+        raise Failed(
+            f"The endpoint {client.shown} is not well (HTTP {reply.status}: {excerpt(reply.body, client.secret)})."
+        )
+    served = _served(reply)
+    if served and model.name not in served:
+        shown = ", ".join(sorted(served)[:_SHOWN]) + (", …" if len(served) > _SHOWN else "")
+        raise SpecError(
+            MANIFEST, "spec.model.name", f"{client.shown} serves no model {model.name}", f"it serves: {shown}"
+        )
+
+
+def _served(reply: Reply) -> set[str]:
+    """Names a server gives for its models; empty when it gives no list."""
+    try:
+        document = json.loads(reply.body) if reply.status == 200 else {}
+    except ValueError:
+        return set()
+    listed = document.get("data") if isinstance(document, dict) else None
+    names = [item.get("id") for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    return {name for name in names if isinstance(name, str)}
+
+
+async def _check_scoring(model: Model, client: HttpClient) -> None:
+    request = Request("preflight", "loglikelihood", (), "One two", " three", Generation(), 0)
+    body = encode_scoring(model.name, request, model.args.get("extra_body", {}))
+    reply = await _exchange(client, "POST", "completions", body)
+    try:
+        if reply.status != 200:
+            raise BadResponseError(f"HTTP {reply.status}: {excerpt(reply.body, client.secret)}")
+        decode_scoring(reply.body, "One two", " three")
+    except (BadResponseError, NoTokenBoundaryError) as error:
+        raise SpecError(
+            MANIFEST,
+            "spec.model.args.loglikelihood",
+            f"{client.shown} gives no log-likelihoods of a prompt ({error})",
+            "use a server that echoes them (vLLM does), or remove the argument",
+        ) from error

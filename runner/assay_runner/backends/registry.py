@@ -1,0 +1,100 @@
+"""Names of backends and how each is reached; an engine is imported only when a run uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.util import find_spec
+from random import SystemRandom
+
+from assay_api.errors import SpecError
+from assay_api.evaljob import BackendName, Model
+from assay_runner.backends.arguments import MANIFEST
+from assay_runner.backends.base import Backend, Description, ModelContext
+
+_NEEDS = {
+    BackendName.OPENAI: ("aiohttp",),
+    BackendName.TRANSFORMERS: ("torch", "transformers", "PIL"),
+}
+
+
+def describe(model: Model, cores: int) -> Description:
+    """What the model's backend says of it when a run is planned; no weights are loaded.
+
+    Args:
+        model: `spec.model`; a relative folder as its name is meant from the working directory.
+        cores: CPU cores this process may use, for reading and hashing weights.
+
+    Raises:
+        SpecError: the backend is not in this version or not installed, an argument is wrong, or there is no such model.
+        Failed: the hub cannot be reached.
+    """
+    _available(model.backend)
+    if model.backend is BackendName.OPENAI:
+        from assay_runner.backends import openai_plan
+
+        return openai_plan.describe(model)
+    from assay_runner.backends import transformers_plan
+
+    return transformers_plan.describe(model, cores)
+
+
+def preflight(model: Model, api_key: str | None) -> None:
+    """Ask an endpoint whether the job can work with it; other backends have nothing to be asked.
+
+    Raises:
+        SpecError: the key is refused, the model is not served, or log-likelihoods are wanted and not given.
+        Failed: the endpoint cannot be reached.
+    """
+    _available(model.backend)
+    if model.backend is BackendName.OPENAI:
+        from assay_runner.backends import openai_plan
+
+        openai_plan.preflight(model, api_key)
+
+
+def open_backend(name: str, context: ModelContext) -> Backend:
+    """The backend `name`, not started yet.
+
+    Raises:
+        SpecError: it is not in this version or not installed, or the context lacks what it needs.
+    """
+    backend = next((known for known in BackendName if known.value == name), None)
+    _available(backend or name)
+    if backend is BackendName.OPENAI:
+        return _open_openai(context)
+    from assay_runner.backends.transformers_engine import TransformersBackend
+
+    return TransformersBackend(context, time.monotonic)
+
+
+def _open_openai(context: ModelContext) -> Backend:
+    from assay_runner.backends.endpoint import Endpoint
+    from assay_runner.backends.flow import Flow
+    from assay_runner.backends.http_client import HttpClient
+    from assay_runner.backends.openai import OpenAIBackend
+
+    if context.url is None:
+        raise SpecError(MANIFEST, "spec.model.endpoint", "backend openai has no endpoint", "add model.endpoint.url")
+    clock, sleep, random = time.monotonic, asyncio.sleep, SystemRandom()
+    client = HttpClient(context.url, context.api_key, context.timeout)
+    flow = Flow(context.concurrency, clock=clock, sleep=sleep, random=random)
+    endpoint = Endpoint(client, flow, retries=context.retries, clock=clock, sleep=sleep, random=random)
+    return OpenAIBackend(context, client, endpoint)
+
+
+def _available(backend: BackendName | str) -> None:
+    if not isinstance(backend, BackendName) or backend not in _NEEDS:
+        raise SpecError(
+            MANIFEST,
+            "spec.model.backend",
+            f"backend {backend} is not in this version of Assay",
+            f"use {' or '.join(sorted(_NEEDS))}",
+        )
+    if any(find_spec(module) is None for module in _NEEDS[backend]):
+        raise SpecError(
+            MANIFEST,
+            "spec.model.backend",
+            f"what backend {backend} needs is not installed",
+            f"run: pip install 'assay[{backend}]'",
+        )

@@ -1,0 +1,171 @@
+"""How the media of a row are found: by a path template, by a path in the data, or by bytes in the data.
+
+Paths that come from data may not lead out of the dataset's root: a dataset is other people's text, and the planner
+can read more than the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay_runner.data.spec import DatasetSpec
+from assay_runner.data.values import Doc
+from assay_runner.media import Media, MediaError, from_bytes, from_file
+
+_COLUMN = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_REMEMBERED = 1 << 16
+
+
+class MediaFiles:
+    """Media in files below one of `roots`; relative paths are meant from the first. A file is hashed once."""
+
+    def __init__(self, *roots: Path) -> None:
+        self._roots = [_normal(root) for root in roots]
+        self._seen: dict[Path, Media] = {}
+
+    def get(self, name: str, base: Path | None = None) -> Media:
+        """The medium at a path from the data, relative to `base` (default: the first root).
+
+        Raises:
+            MediaError: it is missing, of an unknown kind, or outside of the roots.
+        """
+        path = _normal((base or self._roots[0]) / name)
+        if "\0" in name or not any(path.is_relative_to(root) for root in self._roots):
+            raise MediaError(f"{name!r} leads out of the dataset's folder")
+        if path not in self._seen:
+            if len(self._seen) == _REMEMBERED:
+                self._seen.clear()
+            self._seen[path] = from_file(path)
+        return self._seen[path]
+
+    def open(self, value: Any, column: str) -> Media | None:
+        """The medium that a value stands for: bytes, a path, or the hub's {bytes, path} pair; None for nothing.
+
+        Raises:
+            MediaError: the value is none of these, or there is no medium.
+        """
+        match value:
+            case None | "" | {"bytes": None, "path": None}:
+                return None
+            case Media():
+                return value
+            case bytes() as data:
+                return from_bytes(data, name=f"the content of {column}")
+            case {"bytes": bytes() as data}:
+                return from_bytes(data, name=str(value.get("path") or f"the content of {column}"))
+            case str() as name:
+                return self.get(name)
+            case {"path": str() as name}:
+                return self.get(name)
+        raise MediaError(f"{column} is neither a path nor encoded bytes")
+
+
+class MediaTemplates:
+    """The task's `media`: columns whose values are media, by templates over the other columns.
+
+    A template that is one bare column, as "{{ image }}", takes that column's paths or bytes, also a list of them.
+    Any other renders to a path; what renders to nothing is None. A template may itself begin with `../`; what the
+    data add may not.
+    """
+
+    def __init__(self, spec: DatasetSpec, root: Path) -> None:
+        """
+        Raises:
+            SpecError: a template cannot be parsed.
+        """
+        from jinja2 import StrictUndefined, TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        self._root, self._files = root, MediaFiles(root)
+        self._columns: dict[str, str] = {}
+        self._paths: dict[str, tuple[Any, MediaFiles]] = {}
+        for column, text in spec.media.items():
+            if bare := _COLUMN.fullmatch(text.strip()):
+                self._columns[column] = bare[1]
+                continue
+            try:
+                template = environment.from_string(text)
+            except TemplateError as error:
+                raise spec.error(f"media.{column}", f"the template cannot be read ({error})", "correct it") from error
+            self._paths[column] = (template, self._confined(text, root))
+
+    def apply(self, row: Doc) -> Doc:
+        """The row with its media columns.
+
+        Raises:
+            MediaError: a column that a template needs or the file it names is missing.
+        """
+        found = {column: self._bare(row, column, source) for column, source in self._columns.items()}
+        found |= {column: self._rendered(row, column, *paths) for column, paths in self._paths.items()}
+        return row | found
+
+    def _bare(self, row: Mapping[str, Any], column: str, source: str) -> Media | list[Media | None] | None:
+        if source not in row:
+            raise MediaError(f"media.{column} needs a column {source}, and there is none")
+        value = row[source]
+        if isinstance(value, list):
+            return [self._files.open(one, source) for one in value]
+        return self._files.open(value, source)
+
+    def _rendered(self, row: Mapping[str, Any], column: str, template: Any, files: MediaFiles) -> Media | None:
+        from jinja2 import TemplateError
+
+        try:
+            name: str = template.render(row)
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise MediaError(f"media.{column} cannot be rendered: {error}") from error
+        return files.get(name, self._root) if name else None
+
+    @staticmethod
+    def _confined(text: str, root: Path) -> MediaFiles:
+        literal = text.partition("{")[0]
+        above = ".." in Path(literal).parts or Path(literal).is_absolute()
+        return MediaFiles(root / literal.rpartition("/")[0]) if above else MediaFiles(root)
+
+
+def media_tree(feature: Any) -> Any:
+    """Where media lie in a feature of the hub's metadata: True for a medium, [tree] for a list, {key: tree}, None
+    for none.
+    """
+    match feature:
+        case {"_type": "Image" | "Audio" | "Video"}:
+            return True
+        case {"_type": "Sequence", "feature": dict() as fields} if "_type" not in fields:
+            return _fields({key: [inner] for key, inner in fields.items()})
+        case {"_type": "Sequence" | "List" | "LargeList", "feature": inner} | [inner]:
+            tree = media_tree(inner)
+            return [tree] if tree else None
+        case {"_type": str()}:
+            return None
+        case dict():
+            return _fields(feature)
+    return None
+
+
+def with_media(value: Any, tree: Any, files: MediaFiles, column: str) -> Any:
+    """`value` with the encoded media at the places of `tree` as `Media`.
+
+    Raises:
+        MediaError: a medium is missing or of an unknown kind.
+    """
+    if value is None or tree is None:
+        return value
+    if tree is True:
+        return files.open(value, column)
+    if isinstance(tree, list):
+        return [with_media(inner, tree[0], files, column) for inner in value]
+    return {key: with_media(inner, tree.get(key), files, key) for key, inner in value.items()}
+
+
+def _fields(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    trees = {key: tree for key, inner in fields.items() if (tree := media_tree(inner))}
+    return trees or None
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))

@@ -1,0 +1,44 @@
+"""Arithmetic with one answer on every machine: correctly rounded sums, exponentials and logarithms.
+
+`math.exp` and `math.log` come from the C library, which picks other code for other processors and may differ in the
+last bit; `decimal` computes in integers. `math.fsum` rounds the true sum once, so the order of its terms does not
+matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Context, Decimal
+
+_DIGITS = Context(prec=40)
+"""Enough digits that rounding to a float afterwards gives the correctly rounded result but in one case in 10²³."""
+_LARGEST_EXPONENT, _SMALLEST_EXPONENT = 709.782712893384, -745.2
+
+
+def exp(x: float) -> float:
+    """eˣ; infinite where a float cannot hold it."""
+    if x > _LARGEST_EXPONENT:
+        return math.inf
+    return 0.0 if x < _SMALLEST_EXPONENT else float(_DIGITS.exp(Decimal(x)))
+
+
+def log(x: float) -> float:
+    """The natural logarithm of x > 0.
+
+    Raises:
+        ValueError: x is not positive.
+    """
+    if not x > 0:
+        raise ValueError(f"no logarithm of {x}")
+    return float(_DIGITS.ln(Decimal(x)))
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean of at least one value: the correctly rounded sum, divided once."""
+    return math.fsum(values) / len(values)
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    """The quotient, or None where the denominator is 0."""
+    return numerator / denominator if denominator else None

@@ -1,0 +1,214 @@
+"""Objects as files below a folder, with the promises of object storage: exclusive creation, no torn reads, nothing lost
+that was acknowledged.
+
+An object comes into being by a link or a rename of a finished, synced file beside it, so a process that is killed at
+any moment leaves at most a temporary file, which no listing shows and no key can name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
+from assay_runner.store.keys import TEMPORARY, check_folder, check_key
+
+T = TypeVar("T")
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF})
+_STALE_TRIES = 4
+"""On NFS a file that was replaced while it was read fails once with ESTALE; looking again finds the new one."""
+
+_REFUSALS = {
+    errno.ENOSPC: ("no space is left on the device", "free some or choose another folder"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another folder"),
+    errno.EFBIG: ("the file would be larger than allowed", "raise the limit on file sizes"),
+    errno.EROFS: ("the file system is read-only", "choose a folder that can be written"),
+    errno.EACCES: ("permission is denied", "grant access to the folder or choose another"),
+    errno.EPERM: ("the operation is not permitted", "grant access to the folder or choose another"),
+    errno.ENOTDIR: ("a part of the path is not a folder", "move that file away or choose another folder"),
+    errno.EISDIR: ("there is a folder of that name", "move it away or choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter path"),
+    errno.ELOOP: ("symbolic links lead in a circle", "correct the links"),
+}
+
+
+class FileStore:
+    """A store in the folder `root`, which is made by the first write. Threads, processes and, on a shared file system,
+    machines may use it at the same time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    @property
+    def uri(self) -> str:
+        """`file://` and the absolute path, character by character."""
+        return f"file://{self._root}"
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Create the file by a link, which the file system grants once."""
+        target = self._path(key)
+        with _refusals(target, "written"):
+            if _exists(target):
+                return False
+            with _temporary(target, data) as temporary:
+                created = _create(temporary, target)
+            if created:
+                _sync_folder(target.parent)
+            return created
+
+    def put(self, key: str, data: bytes) -> None:
+        """Replace the file by a rename."""
+        target = self._path(key)
+        with _refusals(target, "written"), _temporary(target, data) as temporary:
+            temporary.replace(target)
+            _sync_folder(target.parent)
+
+    def get(self, key: str) -> bytes:
+        """The file's bytes; a folder is no object."""
+        path = self._path(key)
+        with _refusals(path, "read"):
+            try:
+                return _past_stale(path.read_bytes)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise NotFoundInStore(str(path)) from error
+
+    def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
+        """Files below the folder, symbolic links followed; a folder that is not there is empty."""
+        return self._below(check_folder(prefix), recursive)
+
+    def location(self, key: str) -> str:
+        """The absolute path."""
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+    def _below(self, prefix: str, recursive: bool) -> Iterator[str]:
+        folder = self._root / prefix
+        with _refusals(folder, "listed"):
+            names = _past_stale(lambda: _names(folder))
+        for name in names:
+            if not name.endswith("/"):
+                yield prefix + name
+            elif recursive:
+                yield from self._below(prefix + name, recursive)
+
+
+def _names(folder: Path) -> list[str]:
+    """Files and, with a `/` at the end, folders; sorted so that a walk gives whole keys in order."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                f"{entry.name}/" if entry.is_dir() else entry.name
+                for entry in entries
+                if not entry.name.startswith(TEMPORARY) and (entry.is_dir() or entry.is_file())
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _exists(target: Path) -> bool:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return os.path.lexists(target)
+
+
+def _create(temporary: Path, target: Path) -> bool:
+    """Give the finished file its name unless the name is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        # On NFS the answer to a link that took effect can be lost, and the repeated request then finds the name taken:
+        # the second name of our own file tells.
+        return temporary.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_locked(temporary, target)
+    return True
+
+
+def _create_locked(temporary: Path, target: Path) -> bool:
+    """The same on file systems without hard links. Not by O_EXCL on the object itself: its unfinished bytes would show,
+    and stay for good after a kill. The system drops the lock of a process that dies."""
+    descriptor = os.open(target.parent / f"{TEMPORARY}lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _exists(target):
+            return False
+        temporary.replace(target)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    """A finished, synced file beside `target` that nobody else knows; gone at the end."""
+    _make_folder(target.parent)
+    path = target.parent / f"{TEMPORARY}{secrets.token_hex(12)}"
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """`mkdir -p` whose new folders survive a power cut."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    except FileNotFoundError:
+        _make_folder(folder.parent)
+        _make_folder(folder)
+    else:
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in the folder survive a power cut, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _past_stale(look: Callable[[], T]) -> T:
+    for _ in range(_STALE_TRIES - 1):
+        try:
+            return look()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return look()
+
+
+@contextmanager
+def _refusals(path: Path, action: str) -> Iterator[None]:
+    """Turn what the system says into the store's errors."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        if number in _REFUSALS:
+            problem, remedy = _REFUSALS[number]
+            raise StoreDenied(f"{path} cannot be {action}: {problem}; {remedy}.") from error
+        raise StoreUnavailable(f"{path} could not be {action}: {error.strerror or type(error).__name__}.") from error

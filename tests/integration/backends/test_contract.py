@@ -1,0 +1,166 @@
+"""What every backend promises the pipeline, checked on each with a real (tiny) model."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from assay_runner.backends.base import Backend, Message, Request, Response, Text
+from assay_runner.media import from_bytes
+from support.models import ask, score, started_answers
+
+Open = Callable[[], Backend]
+QUESTIONS = [
+    "the cat",
+    "yes?",
+    "naïve café",
+    "是的",
+    "🙂 and more",
+    "a longer question about the cat on the mat",
+    " ",
+    "\n",
+]
+
+
+def run(open_backend: Open, *batches: Sequence[Request]) -> dict[str, Response]:
+    """Responses by key; a key that is answered twice fails."""
+
+    async def scenario() -> list[Response]:
+        return await started_answers(open_backend(), batches)
+
+    responses = asyncio.run(scenario())
+    found = {response.key: response for response in responses}
+    assert len(found) == len(responses), "a request was answered twice"
+    return found
+
+
+def what_counts(response: Response) -> Response:
+    """A response without its times."""
+    return replace(response, latency=None, first_token=None)
+
+
+def test_every_request_is_answered_exactly_once(any_backend: Open) -> None:
+    batches = [[ask(f"{batch}/{place}", text) for place, text in enumerate(QUESTIONS)] for batch in range(5)]
+    found = run(any_backend, *batches)
+    assert found.keys() == {request.key for batch in batches for request in batch}
+    assert all(response.error is None and response.text is not None for response in found.values())
+
+
+def test_no_batches_are_no_answers(any_backend: Open) -> None:
+    assert run(any_backend) == {}
+
+
+def test_the_same_batches_give_the_same_answers_to_the_last_bit(any_backend: Open) -> None:
+    batch = [ask(str(place), text) for place, text in enumerate(QUESTIONS)] + [score("s", "the cat", " sat on")]
+    sampled = [ask(f"t{place}", text, temperature=0.8, seed=place) for place, text in enumerate(QUESTIONS)]
+    first, second = run(any_backend, batch, sampled), run(any_backend, batch, sampled)
+    assert {key: what_counts(value) for key, value in first.items()} == {
+        key: what_counts(value) for key, value in second.items()
+    }
+
+
+def test_answers_report_tokens_time_and_why_they_ended(any_backend: Open) -> None:
+    response = run(any_backend, [ask("k", "the cat", max_new_tokens=5)])["k"]
+    assert response.tokens_in and response.tokens_in > 3
+    assert response.tokens_out and 1 <= response.tokens_out <= 5
+    assert response.finish_reason in ("stop", "length")
+    assert response.latency and response.latency > 0
+
+
+@pytest.mark.parametrize("longest", [1, 4, 16])
+def test_no_answer_is_longer_than_asked_for(any_backend: Open, longest: int) -> None:
+    found = run(any_backend, [ask(text, text, max_new_tokens=longest) for text in QUESTIONS])
+    for response in found.values():
+        assert response.tokens_out is not None and response.tokens_out <= longest
+        assert response.finish_reason == "stop" or response.tokens_out == longest
+
+
+def test_an_answer_ends_before_its_stop_string_and_is_otherwise_the_same(any_backend: Open) -> None:
+    free = run(any_backend, [ask("k", "the cat", max_new_tokens=24)])["k"].text or ""
+    assert len(free) > 8
+    middle = len(free) // 2
+    stop = free[middle : middle + 2]
+    stopped = run(any_backend, [ask("k", "the cat", max_new_tokens=24, stop=("never there", stop))])["k"]
+    assert stopped.text == free[: free.index(stop)]
+    assert stopped.finish_reason == "stop"
+
+
+def test_an_answer_may_be_empty(any_backend: Open) -> None:
+    first = (run(any_backend, [ask("k", "the cat", max_new_tokens=24)])["k"].text or "")[0]
+    response = run(any_backend, [ask("k", "the cat", max_new_tokens=24, stop=(first,))])["k"]
+    assert (response.text, response.error) == ("", None)
+
+
+def test_a_sampled_answer_depends_on_its_seed_and_on_nothing_beside_it(any_backend: Open) -> None:
+    asked = ask("k", "the cat", temperature=1.0, seed=7, max_new_tokens=12)
+    others = [ask(f"o{place}", text, temperature=1.0, seed=place) for place, text in enumerate(QUESTIONS)]
+    alone = run(any_backend, [asked])["k"]
+    among = run(any_backend, [*others[:4], asked, *others[4:]])["k"]
+    reseeded = run(any_backend, [replace(asked, seed=8)])["k"]
+    assert what_counts(alone) == what_counts(among)
+    assert alone.text != reseeded.text
+
+
+def test_top_k_of_one_is_greedy_whatever_the_temperature(any_backend: Open) -> None:
+    greedy = run(any_backend, [ask("k", "the cat")])["k"]
+    narrow = run(any_backend, [ask("k", "the cat", temperature=5.0, top_k=1, seed=3)])["k"]
+    assert narrow.text == greedy.text
+
+
+def test_a_repetition_penalty_changes_the_answer(any_backend: Open) -> None:
+    plain = run(any_backend, [ask("k", "the cat", max_new_tokens=24)])["k"]
+    penalised = run(any_backend, [ask("k", "the cat", max_new_tokens=24, repetition_penalty=5.0)])["k"]
+    assert plain.text != penalised.text
+
+
+def test_a_request_that_cannot_be_put_is_an_error_row_and_the_others_are_answered(any_backend: Open) -> None:
+    flac = from_bytes(b"fLaC" + bytes(64))
+    impossible = replace(ask("bad", "x"), messages=(Message("user", (flac, Text("what is said?"))),), prompt=None)
+    found = run(any_backend, [ask("a", "the cat"), impossible, ask("b", "the mat")])
+    assert found["bad"].error is not None and found["bad"].error.kind == "Unsupported"
+    assert found["bad"].text is None
+    assert found["a"].text is not None and found["b"].text is not None
+
+
+def test_log_likelihoods_are_negative_finite_and_say_how_many_tokens(any_backend: Open) -> None:
+    found = run(any_backend, [score("a", "the cat", " sat on the mat"), score("b", "the cat ", "sat on the mat")])
+    first = found["a"]
+    assert first.error is None and first.logprob is not None and -1000 < first.logprob < 0
+    assert first.tokens and first.tokens >= 2
+    assert isinstance(first.greedy, bool)
+    assert (first.logprob, first.tokens) == pytest.approx((found["b"].logprob, found["b"].tokens))
+
+
+def test_both_may_be_mixed_in_one_batch(any_backend: Open) -> None:
+    found = run(any_backend, [ask("g", "the cat"), score("s", "the cat", " sat"), ask("t", "x", temperature=1.0)])
+    assert (found["g"].text, found["s"].text) != (None, "") and found["s"].logprob is not None
+    assert all(response.error is None for response in found.values())
+
+
+def test_closing_twice_is_safe(any_backend: Open) -> None:
+    async def scenario() -> None:
+        backend = any_backend()
+        await backend.start()
+        await backend.close()
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_consumer_may_stop_early(any_backend: Open) -> None:
+    async def scenario() -> str:
+        backend = any_backend()
+        await backend.start()
+
+        async def feed():  # type: ignore[no-untyped-def]
+            for number in range(1000):
+                yield (ask(str(number), "the cat"),)
+
+        stream = backend.stream(feed())
+        first = await anext(aiter(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+        await backend.close()
+        return first.key
+
+    assert asyncio.run(scenario()).isdigit()

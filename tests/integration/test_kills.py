@@ -1,0 +1,187 @@
+"""Real worker processes, killed with SIGKILL at random moments: the bytes of results.json do not change."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.endpoint import serve
+from support.runs import write_task
+
+RUNS = 30
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with serve(latency=0.01) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, endpoint):
+    folder = tmp_path_factory.mktemp("kills")
+    write_task(folder / "tasks", documents=600)
+    path = folder / "job.yaml"
+    path.write_text(
+        f"""
+apiVersion: assay.dev/v1alpha1
+kind: EvalJob
+metadata: {{name: kills}}
+spec:
+  model: {{backend: openai, name: test-model, endpoint: {{url: "{endpoint.url}", maxConcurrency: 4}}}}
+  tasks: [{{name: colours}}]
+  taskSources: [{{uri: tasks}}]
+  chunkSize: 10
+"""
+    )
+    return path
+
+
+def start(job: Path, store: str, workers: int, **kwargs) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "assay_runner",
+        "run",
+        str(job),
+        "--store",
+        store,
+        "--workers",
+        str(workers),
+        "--json",
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def finish(process: subprocess.Popen) -> bytes:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err.decode()
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    return finish(start(job, str(tmp_path_factory.mktemp("plain")), 1))
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_more_workers_give_the_same_bytes(job, undisturbed, tmp_path, workers):
+    assert finish(start(job, str(tmp_path), workers)) == undisturbed
+
+
+@pytest.mark.timeout(1200)
+def test_30_runs_with_workers_killed_at_random_moments_give_the_same_bytes(job, undisturbed, tmp_path):
+    chance = random.Random(20261124)
+    killed = restarted = 0
+    for number in range(RUNS):
+        store = tmp_path / f"run{number}"
+        while True:
+            process = start(job, str(store), chance.randint(1, 3))
+            # Sometimes everything dies, the parent too, and the user starts again with another number of workers.
+            everything = (
+                time.monotonic() + chance.uniform(0.7, 2.5) if chance.random() < 0.4 and restarted < RUNS else None
+            )
+            while process.poll() is None and not (everything and time.monotonic() > everything):
+                time.sleep(chance.uniform(0.02, 0.7))
+                victims = children(process)
+                if victims and chance.random() < 0.5 and killed < 4 * (number + 1):
+                    kill(chance.choice(victims))
+                    killed += 1
+            if process.poll() is None:
+                victims = children(process)
+                process.kill()
+                for victim in victims:
+                    kill(victim)
+                process.communicate()
+                restarted += 1
+                continue
+            out, err = process.communicate()
+            if process.returncode == 0:
+                assert out == undisturbed
+                break
+            assert b"killed" in err, err.decode()
+        shutil.rmtree(store)
+    assert killed >= RUNS and restarted >= 3
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_resume_it(job, undisturbed, tmp_path):
+    process = start(job, str(tmp_path), 2)
+    while not list(tmp_path.rglob("*.commit")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err.decode()
+    assert f"assay run {job}" in err.decode()
+    assert not children(process)
+    assert list(tmp_path.rglob("*.commit")) and not list(tmp_path.rglob("results.json"))
+    assert finish(start(job, str(tmp_path), 3)) == undisturbed
+
+
+def test_a_worker_stopped_by_sigterm_exits_75_within_its_grace_period(job, tmp_path):
+    process = start(job, str(tmp_path), 1)
+    while not list(tmp_path.rglob("*.commit")):
+        time.sleep(0.02)
+    run = next(tmp_path.rglob("plan.json")).parent
+    extra = subprocess.Popen(
+        [sys.executable, "-m", "assay_runner", "work", str(run), "--grace", "5"], stderr=subprocess.PIPE
+    )
+    time.sleep(1.0)
+    if extra.poll() is None:
+        extra.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        extra.communicate(timeout=10)
+        assert extra.returncode == 75 and time.monotonic() - began < 7
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_a_run_that_is_complete_is_shown_and_not_done_again(job, undisturbed, tmp_path):
+    finish(start(job, str(tmp_path), 2))
+    process = start(job, str(tmp_path), 2)
+    out, err = process.communicate(timeout=60)
+    assert out == undisturbed and b"already complete" in err
+
+
+def test_a_worker_with_nothing_but_the_run_s_address_does_its_share(job, undisturbed, tmp_path):
+    """Neither task folder nor data nor manifest: a copy of the store in another place is enough."""
+    store = tmp_path / "store"
+    subprocess.run(
+        [sys.executable, "-m", "assay_runner", "plan", str(job), "--store", str(store)], check=True, capture_output=True
+    )
+    moved = tmp_path / "moved"
+    shutil.move(store, moved)
+    run = next(moved.rglob("plan.json")).parent
+    away = job.parent.rename(job.parent.with_name("away"))
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "assay_runner", "work", str(run)], check=True, cwd=tmp_path, capture_output=True
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "assay_runner", "reduce", str(run), "--json"],
+            check=True,
+            cwd=tmp_path,
+            capture_output=True,
+        )
+    finally:
+        away.rename(job.parent)
+    assert done.stdout == undisturbed

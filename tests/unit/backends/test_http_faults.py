@@ -1,0 +1,78 @@
+"""What HTTP answers mean."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from assay_runner.backends.http_faults import excerpt, judge, retry_after
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def error(message: str, **more: str) -> bytes:
+    return json.dumps({"error": {"message": message, **more}}).encode()
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+def test_passing_faults_are_tried_again(status: int) -> None:
+    verdict = judge(status, error("busy"), None)
+    assert (verdict.outcome, verdict.kind) == ("retry", f"HTTP{status}")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 301, 307])
+def test_what_no_request_can_survive_ends_the_worker(status: int) -> None:
+    assert judge(status, error("no"), None).outcome == "fatal"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error(
+            "This model's maximum context length is 4096 tokens. However, you requested 5000.", type="BadRequestError"
+        ),
+        error("too long", code="context_length_exceeded"),
+        error("the request exceeds the available context size", type="exceed_context_size_error"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_named_so(body: bytes) -> None:
+    assert judge(400, body, None).kind == "ContextTooLong"
+
+
+def test_other_bad_requests_keep_their_status() -> None:
+    verdict = judge(400, error("top_k must be positive"), None)
+    assert (verdict.outcome, verdict.kind) == ("row", "HTTP400")
+    assert "top_k must be positive" in verdict.message
+
+
+def test_a_spent_quota_is_not_waited_for() -> None:
+    assert judge(429, error("You exceeded your quota", code="insufficient_quota"), None).outcome == "fatal"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"[" * 100_000, b'"text"', b'{"error": 5}'])
+def test_any_body_can_be_told(body: bytes) -> None:
+    assert len(excerpt(body, None)) <= 200
+    assert judge(500, body, None).outcome == "retry"
+
+
+def test_the_key_is_blanked_out() -> None:
+    assert "sk-secret" not in excerpt(error("Incorrect API key provided: sk-secret"), "sk-secret")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("-1", 0),
+        ("inf", None),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
+    ],
+)
+def test_retry_after_in_seconds_or_as_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds

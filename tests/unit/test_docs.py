@@ -1,0 +1,63 @@
+"""What the documentation shows is true: manifests are valid, commands parse, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from assay_runner.cli import parser
+from assay_runner.manifest import parse_job
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return FENCE.findall(page.read_text())
+
+
+def named(items):
+    return [pytest.param(*item, id=f"{item[0].name}-{number}") for number, item in enumerate(items)]
+
+
+MANIFESTS = [
+    (page, text) for page in PAGES for kind, text in blocks(page) if kind == "yaml" and "kind: EvalJob" in text
+] + [(path, path.read_text()) for path in sorted((ROOT / "examples").glob("*.yaml"))]
+COMMANDS = [
+    (page, line.split("#")[0].strip())
+    for page in PAGES
+    for _, text in blocks(page)
+    for line in text.splitlines()
+    if line.startswith("assay ")
+]
+MAKE = [(page, target) for page in PAGES for target in re.findall(r"\bmake ([a-z]+)\b", page.read_text())]
+LINKS = [
+    (page, link) for page in PAGES for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link
+]
+
+
+@pytest.mark.parametrize(("page", "text"), named(MANIFESTS))
+def test_every_manifest_is_valid(page, text):
+    parse_job(yaml.safe_load(text), page.name)
+
+
+@pytest.mark.parametrize(("page", "line"), named(COMMANDS))
+def test_every_command_parses(page, line):
+    parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize(("page", "target"), named(MAKE))
+def test_every_make_target_exists(page, target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("page", "link"), named(LINKS))
+def test_every_link_leads_somewhere(page, link):
+    assert (page.parent / link).exists()
+
+
+def test_there_is_something_to_check():
+    assert len(MANIFESTS) >= 3 and len(COMMANDS) >= 5 and len(LINKS) >= 8
