@@ -8,13 +8,13 @@ import os
 
 import pytest
 
-from support.endpoint import serve
+from support.endpoint import MODEL, TestEndpoint
 from support.runs import TASK, UTILS, write_task
 
 
 @pytest.fixture(scope="module")
 def endpoint():
-    with serve(api_key="right") as server:
+    with TestEndpoint(api_key="right") as server:
         yield server
 
 
@@ -27,7 +27,7 @@ def attempt(tmp_path, assay, endpoint):
         if rows is not None:
             (folder / "colours.jsonl").write_text(rows)
         base = {
-            "model": {"backend": "openai", "name": "test-model", "endpoint": {"url": endpoint.url}},
+            "model": {"backend": "openai", "name": MODEL, "endpoint": {"url": endpoint.url}},
             "tasks": [{"name": "colours"}],
             "taskSources": [{"uri": "tasks"}],
         }
@@ -44,7 +44,7 @@ def attempt(tmp_path, assay, endpoint):
 
 
 def model(**changes):
-    return {"model": {"backend": "openai", "name": "test-model"} | changes}
+    return {"model": {"backend": "openai", "name": MODEL} | changes}
 
 
 ROWS = [
@@ -76,7 +76,7 @@ ROWS = [
             "spec": {
                 "model": {
                     "backend": "openai",
-                    "name": "test-model",
+                    "name": MODEL,
                     "args": {"tempo": 1},
                     "endpoint": {"url": "http://127.0.0.1:9/v1"},
                 }

@@ -1,5 +1,6 @@
 """Real worker processes, killed with SIGKILL at random moments: the bytes of results.json do not change."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -11,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from support.endpoint import serve
-from support.runs import write_task
+from support.endpoint import MODEL, TestEndpoint
+from support.runs import colours, write_task
 
 RUNS = 30
 
 
 @pytest.fixture(scope="module")
 def endpoint():
-    with serve(latency=0.01) as server:
+    with TestEndpoint(latency=0.01, answer=colours) as server:
         yield server
 
 
@@ -34,7 +35,7 @@ apiVersion: assay.dev/v1alpha1
 kind: EvalJob
 metadata: {{name: kills}}
 spec:
-  model: {{backend: openai, name: test-model, endpoint: {{url: "{endpoint.url}", maxConcurrency: 4}}}}
+  model: {{backend: openai, name: {MODEL}, endpoint: {{url: "{endpoint.url}", maxConcurrency: 4}}}}
   tasks: [{{name: colours}}]
   taskSources: [{{uri: tasks}}]
   chunkSize: 10
@@ -118,10 +119,8 @@ def test_30_runs_with_workers_killed_at_random_moments_give_the_same_bytes(job, 
 
 
 def kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_resume_it(job, undisturbed, tmp_path):

@@ -1,7 +1,7 @@
-"""An HTTP server that loses, refuses, cuts and delays answers as told, in front of a small S3 in memory or a real server.
+"""An HTTP server that loses, refuses, cuts and delays answers as told, in front of a small S3 in memory or a real one.
 
-The memory S3 knows what the store uses: PUT with or without `If-None-Match`, GET, and paged listing. It can also get the
-condition wrong in the ways that real servers do.
+The memory S3 knows what the store uses: PUT with or without `If-None-Match`, GET, and paged listing. It can also get
+the condition wrong in the ways that real servers do.
 """
 
 from __future__ import annotations
@@ -140,13 +140,14 @@ class FaultyS3:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def _handle(self) -> None:
+            def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = Request(self.command, self.path, dict(self.headers.items()), body)
                 outer.requests.append(request)
                 outer._answer(self, request, outer.script(request))
 
-            do_GET = do_PUT = _handle
+            def do_GET(self) -> None:
+                self.do_PUT()
 
             def log_message(self, format: str, *args: object) -> None:
                 return

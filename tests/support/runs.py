@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed
 from assay_runner.work.stage import open_stages
 from assay_runner.work.worker import Worker, WorkerSettings
+from support.endpoint import reply
 
 WORDS = ("red", "green", "blue", "teal")
 
@@ -146,6 +148,13 @@ def answer_of(text: str) -> str:
     return WORDS[hashlib.sha256(text.encode()).digest()[0] % len(WORDS)]
 
 
+async def colours(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The same answers from an endpoint (`TestEndpoint(answer=colours)`)."""
+    content = body["messages"][-1]["content"]
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return reply(path, answer_of(text), "stop", len(text), 1)
+
+
 @dataclass
 class AnsweringBackend:
     """A backend that answers from the question alone, after a while, out of order; or fails as told."""
@@ -212,7 +221,7 @@ def worker(run: Run, name: str = "w", backend: AnsweringBackend | None = None, *
         run.store,
         WorkerSettings(worker=name, **(defaults | settings)),
         plan=run.plan,
-        stages=lambda: open_stages(run.plan, run.root, run.scratch),
+        stages=lambda: open_stages(run.plan, run.root, Path(tempfile.mkdtemp(dir=run.scratch))),
         backend=lambda: backend or AnsweringBackend(),
     )
 

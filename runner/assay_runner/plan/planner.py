@@ -22,7 +22,7 @@ from assay_runner.plan.check import check_task
 from assay_runner.plan.chunks import boundaries, document_cost
 from assay_runner.plan.sources import task_folders
 from assay_runner.store.base import Store
-from assay_runner.tasks.bundle import bundle_names, make_bundle, put_bundle
+from assay_runner.tasks.bundle import make_bundle, put_bundle
 from assay_runner.tasks.catalogue import Catalogue, ResolvedTask
 from assay_runner.tasks.task import Task
 
@@ -146,15 +146,13 @@ def _plan_task(
         generation=reference.generation.model_dump(exclude_none=True) if reference.generation else None,
     )
     code: CodePin | None = None
-    folders: dict[str, str] = {}
     folder: Path | None = None
     if config.uses_code:
-        folders = bundle_names(config.folders)
-        code, bundle = make_bundle(folders)
+        code, bundle = make_bundle(*config.folders)
         folder = put_bundle(store, code, bundle, settings.scratch)
     draft = TaskPlan(
         name=resolved.name,
-        config=config.to_plain(folders),
+        config=config.to_plain(),
         code=code,
         data=DataPin(fingerprint="", documents=1, source=""),
         repeats=config.repeats,

@@ -1,7 +1,7 @@
 """The task files a worker needs, as one content-addressed object in the store.
 
-Only tasks that refer to Python have a bundle. It holds their folders' code and small files; its fingerprint and the digest
-of every file are in the plan, and whoever finds others refuses.
+Only tasks that refer to Python of their own have a bundle. It holds their folders' code and small files; its fingerprint
+and the digest of every file are in the plan, and whoever finds others refuses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import zstandard
@@ -19,42 +18,34 @@ from assay_api.errors import SpecError
 from assay_api.plan import CodePin
 from assay_runner.store.base import NotFoundInStore, Store
 
-_KINDS = {".py", ".yaml", ".yml", ".json", ".txt", ".csv", ".jinja", ".tsv", ""}
+_KINDS = {".py", ".yaml", ".yml", ".json", ".txt", ".csv", ".tsv", ".jinja", ""}
 _LARGEST_FILE = 1 << 20
 _LARGEST = 20 << 20
 
 
-def bundle_names(folders: Sequence[str]) -> dict[str, str]:
-    """Folder → its name in the bundle: the folder's own name, numbered where two have the same."""
-    names: dict[str, str] = {}
-    for folder in folders:
-        plain = Path(folder).name
-        name, number = plain, 1
-        while name in names.values():
-            number += 1
-            name = f"{plain}-{number}"
-        names[folder] = name
-    return names
+def make_bundle(*folders: str | Path) -> tuple[CodePin, bytes]:
+    """The bundle of a task's folders (`TaskConfig.folders`), each below its place: `0/utils.py` is of the first.
 
-
-def make_bundle(names: dict[str, str]) -> tuple[CodePin, bytes]:
-    """The bundle of these folders (folder → name): the same bytes for the same files, wherever they lie.
+    All `.py` files, and small files of a kind that code reads beside itself; the same bytes for the same files, wherever
+    the folders lie.
 
     Raises:
-        SpecError: the files are too large to travel with a plan.
+        SpecError: the files are too large to travel with a plan, or cannot be read.
     """
     files: dict[str, bytes] = {}
-    for folder, name in names.items():
+    for place, folder in enumerate(folders):
         for path in sorted(Path(folder).rglob("*")):
             relative = path.relative_to(folder)
             hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-            if hidden or not path.is_file() or path.suffix not in _KINDS:
+            if hidden or path.suffix not in _KINDS or not path.is_file():
                 continue
             if path.suffix == ".py" or path.stat().st_size <= _LARGEST_FILE:
-                files[str(PurePosixPath(name, *relative.parts))] = path.read_bytes()
+                files[str(PurePosixPath(str(place), *relative.parts))] = _content(path)
         if sum(map(len, files.values())) > _LARGEST:
             raise SpecError(
-                folder, "", f"the task's files are larger than {_LARGEST >> 20} MiB",
+                str(folder),
+                "",
+                f"the task's files are larger than {_LARGEST >> 20} MiB",
                 "keep the task's Python in a folder of its own, without data",
             )
     digests = {path: sha256(data) for path, data in files.items()}
@@ -63,42 +54,67 @@ def make_bundle(names: dict[str, str]) -> tuple[CodePin, bytes]:
     return pin, zstandard.ZstdCompressor().compress(canonical({"schema": "assay/code/v1", "files": plain}))
 
 
+def unpack(pin: CodePin, data: bytes, into: Path) -> Path:
+    """Write the files of a bundle below `into`, which is the answer; `Task.load` takes it as its code folder.
+
+    Raises:
+        SpecError: the bundle is malformed, holds other files than the planned ones, or a path leaves it.
+    """
+    return _unpack(pin, data, into, "task files")
+
+
 def put_bundle(store: Store, pin: CodePin, data: bytes, scratch: Path) -> Path:
     """Store the bundle and unpack it below `scratch`; the answer is its folder."""
     store.put_if_absent(_key(pin), data)
-    return _unpack(pin, data, scratch, _key(pin))
+    return _unpack(pin, data, _folder(scratch), store.location(_key(pin)))
 
 
 def fetch(store: Store, pin: CodePin, scratch: Path) -> Path:
-    """The planned task files, unpacked into a fresh folder below `scratch`.
+    """The planned task files, unpacked below `scratch`.
 
     Raises:
         SpecError: what the store holds are not the planned files.
     """
+    where = store.location(_key(pin))
     try:
         data = store.get(_key(pin))
     except NotFoundInStore as error:
-        raise _refuse(store.location(_key(pin)), "the planned task files are gone") from error
-    return _unpack(pin, data, scratch, store.location(_key(pin)))
+        raise _refuse(where, "the planned task files are gone") from error
+    return _unpack(pin, data, _folder(scratch), where)
 
 
-def _unpack(pin: CodePin, data: bytes, scratch: Path, where: str) -> Path:
+def _content(path: Path) -> bytes:
     try:
-        text = zstandard.ZstdDecompressor().decompress(data, max_output_size=4 * _LARGEST)
+        return path.read_bytes()
+    except OSError as error:
+        raise SpecError(
+            str(path), "", f"the task file cannot be read ({error.strerror})", "correct its permissions"
+        ) from error
+
+
+def _unpack(pin: CodePin, data: bytes, into: Path, where: str) -> Path:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+            text = reader.read(4 * _LARGEST)  # a bundle that was made here is smaller; a bomb ends as cut-off JSON
         files = {path: base64.b64decode(coded, validate=True) for path, coded in json.loads(text)["files"].items()}
     except (zstandard.ZstdError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise _refuse(where, "this is no bundle of task files") from error
-    if {path: sha256(content) for path, content in files.items()} != pin.files:
+    digests = {path: sha256(content) for path, content in files.items()}
+    if digests != pin.files or sha256(canonical(digests)) != pin.fingerprint:
         raise _refuse(where, "the task files are not those that were planned")
-    into = Path(tempfile.mkdtemp(dir=scratch, prefix="code-"))
     for path, content in files.items():
         parts = PurePosixPath(path)
-        if parts.is_absolute() or ".." in parts.parts:
+        if parts.is_absolute() or ".." in parts.parts or "\0" in path:
             raise _refuse(where, f"the file {path!r} leaves the bundle")
         target = into / parts
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
+    into.mkdir(parents=True, exist_ok=True)
     return into
+
+
+def _folder(scratch: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=scratch, prefix="code-"))
 
 
 def _key(pin: CodePin) -> str:

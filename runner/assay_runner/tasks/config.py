@@ -1,11 +1,12 @@
 """`TaskConfig`: everything a task file may say, a superset of lmms-eval's and lm-evaluation-harness's fields.
 
 A field that this version cannot honour is refused by name whenever leaving it out would change a number. Fields that only
-concern how upstream runs (aliases for tables, decontamination hooks) are accepted and have no effect.
+concern how upstream runs (decontamination hooks, names for tables) are accepted and have no effect.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -16,11 +17,23 @@ from assay_runner.tasks.yaml import FunctionRef
 
 OutputType = Literal["generate_until", "multiple_choice", "loglikelihood"]
 
+OWN = "assay_runner."
+"""Functions below this module are Assay's own: no task file travels for them."""
+
+_REFUSED = {
+    "class": "write the task as YAML",
+    "gen_prefix": "put the text at the end of doc_to_text",
+    "custom_dataset": "name the data with dataset_path",
+    "doc_to_image": "use doc_to_visual",
+    "doc_to_audio": "use doc_to_visual",
+    "unsafe_code": "tasks that run code which the model wrote do not run here",
+}
+
 
 class TaskConfig(BaseModel):
-    """One task, includes merged."""
+    """One task, includes merged. What a field means is said in docs/tasks.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     task: str
     task_alias: str | None = None
@@ -40,7 +53,7 @@ class TaskConfig(BaseModel):
     doc_to_visual: FunctionRef | str | list[str] | None = None
     doc_to_text: FunctionRef | str | None = None
     doc_to_target: FunctionRef | str | int | list[Any] | None = None
-    doc_to_choice: FunctionRef | str | list[str] | None = None
+    doc_to_choice: FunctionRef | str | list[str] | dict[str, str] | None = None
     doc_to_messages: FunctionRef | list[dict[str, Any]] | None = None
     process_results: FunctionRef | None = None
     process_results_use_image: bool = False
@@ -60,7 +73,7 @@ class TaskConfig(BaseModel):
     id_key: str | None = None
     """Column that identifies a document; its values must be unique."""
     score_key: str = "score"
-    reasoning_tags: list[list[str]] | str | None = None
+    reasoning_tags: list[list[str]] | str | Literal[False] | None = None
     auto_strip_thinking: bool = False
     lmms_eval_specific_kwargs: dict[str, Any] | None = None
     model_specific_generation_kwargs: dict[str, Any] | None = None
@@ -78,12 +91,12 @@ class TaskConfig(BaseModel):
     @property
     def uses_code(self) -> bool:
         """Whether the task refers to Python of its own."""
-        return next(functions(self.__dict__), None) is not None
+        return bool(self.folders)
 
     @property
     def folders(self) -> list[str]:
-        """Folders that its functions are meant from, each once, sorted."""
-        return sorted({function.folder for function in functions(self.__dict__)})
+        """Folders that its functions are meant from, each once, in the order of the fields: what its bundle holds."""
+        return list(dict.fromkeys(one.folder for one in functions(self.__dict__) if not one.name.startswith(OWN)))
 
     def with_overrides(
         self, *, num_fewshot: int | None, repeats: int | None, generation: Mapping[str, Any] | None
@@ -96,19 +109,23 @@ class TaskConfig(BaseModel):
             changes["repeats"] = repeats
         if generation:
             greedy = {"do_sample": generation["temperature"] > 0} if "temperature" in generation else {}
-            changes["generation_kwargs"] = {**(self.generation_kwargs or {}), **greedy, **generation}
+            kept = {
+                key: value for key, value in (self.generation_kwargs or {}).items() if _means(key) not in generation
+            }
+            changes["generation_kwargs"] = {**kept, **greedy, **generation}
         return self.model_copy(update=changes)
 
-    def to_plain(self, folders: Mapping[str, str]) -> dict[str, Any]:
-        """As plain JSON data for the plan; `folders` maps a function's folder to its name in the bundle."""
+    def to_plain(self) -> dict[str, Any]:
+        """As plain JSON data for the plan: what the task says, with functions as {"!function": "module.name"}; those from
+        further folders carry the folder's place in the bundle. Names no place of this machine."""
+        places = {folder: str(place) for place, folder in enumerate(self.folders)}
         said = {name: value for name, value in self.__dict__.items() if name in self.model_fields_set}
-        plain = _plain(said, folders)
-        return dict(plain)
+        return {name: _plain(value, places) for name, value in said.items()}
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_plain` wrote."""
-        return cls.model_validate(_unplain(data))
+        return cls.model_validate({name: _unplain(value) for name, value in data.items()})
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], file: str) -> Self:
@@ -118,18 +135,22 @@ class TaskConfig(BaseModel):
             SpecError: a field is unknown, wrong, or cannot be honoured by this version.
         """
         name = str(data.get("task", ""))
-        if data.get("class") is not None:
-            raise SpecError(file, f"{name}.class", "tasks that are Python classes do not run", "write the task as YAML")
-        if str(data.get("output_type", "")).startswith(("generate_until_", "generate_visual", "loglikelihood_rolling")):
+        for field, remedy in _REFUSED.items():
+            if data.get(field):
+                raise SpecError(file, f"{name}.{field}", "it is not in this version", remedy)
+        data = {field: value for field, value in data.items() if field not in _REFUSED}
+        output = data.get("output_type", "generate_until")
+        if isinstance(output, str) and output.startswith(("generate_until_", "generate_visual", "loglikelihood_r")):
             raise SpecError(
-                file, f"{name}.output_type", f"{data['output_type']} is not in this version",
+                file,
+                f"{name}.output_type",
+                f"{output} is not supported",
                 "use generate_until, multiple_choice or loglikelihood",
             )
         try:
-            config = cls.model_validate(dict(data))
+            config = cls.model_validate(data)
         except ValidationError as error:
-            wrong = from_validation(error, file, cls)
-            raise SpecError(file, f"{name}: {wrong.field}", wrong.problem, wrong.remedy) from error
+            raise _explain(error, file, name, cls) from error
         if config.doc_to_messages is None and config.doc_to_text is None:
             raise SpecError(file, name, "the task asks nothing", "add doc_to_messages or doc_to_text")
         if config.output_type == "multiple_choice" and config.doc_to_choice is None:
@@ -149,20 +170,39 @@ def functions(value: Any) -> Iterator[FunctionRef]:
             yield from functions(inner)
 
 
-def _plain(value: Any, folders: Mapping[str, str]) -> Any:
+SYNONYMS = {"max_gen_toks": "max_new_tokens", "max_tokens": "max_new_tokens", "stop_sequences": "until"}
+"""Other names of keys in generation_kwargs."""
+
+
+def _means(key: str) -> str:
+    return SYNONYMS.get(key, key)
+
+
+def _explain(error: ValidationError, file: str, name: str, model: type[BaseModel]) -> SpecError:
+    wrong = from_validation(error, file, model)
+    where = f"{name}: {wrong.field}" if name else wrong.field
+    if error.errors(include_url=False)[0]["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(wrong.field, model.model_fields, 3, 0.6)
+        remedy = f"did you mean {' or '.join(close)}? {wrong.remedy}" if close else wrong.remedy
+        return SpecError(file, where, wrong.problem, remedy)
+    return SpecError(file, where, wrong.problem, wrong.remedy)
+
+
+def _plain(value: Any, places: Mapping[str, str]) -> Any:
     if isinstance(value, FunctionRef):
-        return {"!function": value.name, "folder": folders[value.folder]}
+        place = places.get(value.folder, "0")
+        return {"!function": value.name} | ({} if place == "0" else {"folder": place})
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, folders) for key, inner in value.items()}
+        return {str(key): _plain(inner, places) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner, folders) for inner in value]
+        return [_plain(inner, places) for inner in value]
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def _unplain(value: Any) -> Any:
     if isinstance(value, Mapping):
         if "!function" in value:
-            return FunctionRef(str(value["!function"]), str(value["folder"]))
+            return FunctionRef(str(value["!function"]), str(value.get("folder", "0")))
         return {key: _unplain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_unplain(inner) for inner in value]

@@ -98,7 +98,8 @@ class TaskCode:
 
     def spec_of(self, name: str) -> ModuleSpec | None:
         """Where the folder holds the module, if it does."""
-        local = name.removeprefix(f"{_UPSTREAM}{self._folder.name}.")
+        # Upstream's tasks import their own files by the name of their folder, which is not kept here.
+        local = name.removeprefix(_UPSTREAM).partition(".")[2] if name.startswith(_UPSTREAM) else name
         if local.partition(".")[0] not in self._own:
             return None
         base = self._folder.joinpath(*local.split("."))

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from assay_runner.store.s3 import S3Store
 from assay_runner.store.s3_client import make_client
 from support.faulty_s3 import FaultyS3, Forward

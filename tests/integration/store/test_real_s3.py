@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from assay_runner.store.base import StoreDenied, StoreUnavailable
 from assay_runner.store.open import open_store
 from assay_runner.store.probe import probe
@@ -152,7 +153,11 @@ def test_a_wrong_key_is_named_and_not_shown(s3_store, s3_server, monkeypatch, na
 def test_a_worker_finds_the_store_from_address_and_environment_alone(s3_store):
     settings = s3_store()
     open_store(settings.uri, settings).put("ns/name/uid/plan.json", b"{}")
-    code = "import sys; from assay_runner.store.open import open_store; print(open_store(sys.argv[1], None).get('plan.json'))"
+    code = """
+import sys
+from assay_runner.store.open import open_store
+print(open_store(sys.argv[1], None).get("plan.json"))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code, f"{settings.uri}/ns/name/uid"], capture_output=True, text=True, check=True
     )

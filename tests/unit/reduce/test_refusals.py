@@ -205,7 +205,7 @@ def test_a_run_of_another_version_is_refused_as_wrong(run):
 
 def test_a_changed_task_file_is_refused_as_wrong(run):
     code = run.plan.tasks[0].code
-    other, bundle = make_bundle({str(write_task(run.scratch / "other", utils=UTILS + "\n")): "tasks"})
+    other, bundle = make_bundle(write_task(run.scratch / "other", utils=UTILS + "\n"))
     assert other != code
     run.root.put(f"data/code/{code.fingerprint}.json.zst", bundle)
     with pytest.raises(SpecError, match="the task files are not those that were planned"):

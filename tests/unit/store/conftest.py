@@ -1,7 +1,11 @@
-"""A store over the S3 in memory, behind a server that can be told to fail. Server and client live for the whole session,
-since a boto3 client takes a third of a second to make; objects and faults are each test's own."""
+"""A store over the S3 in memory, behind a server that can be told to fail.
+
+Server and client live for the whole session, since a boto3 client takes a third of a second to make; objects and faults
+are each test's own.
+"""
 
 import pytest
+
 from assay_runner.store.s3 import S3Store
 from assay_runner.store.s3_client import make_client
 from support.faulty_s3 import FaultyS3, MemoryS3

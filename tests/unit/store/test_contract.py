@@ -1,6 +1,7 @@
 """Folders, S3, parts of stores and the fallback keep the same promises."""
 
 import pytest
+
 from assay_runner.store.fallback import CheckedStore
 from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed

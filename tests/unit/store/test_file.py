@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
-from assay_runner.store.file import FileStore
 from hypothesis import given
 from hypothesis import strategies as st
+
+from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
+from assay_runner.store.file import FileStore
 from support.store_contract import ExclusiveContract, StoreContract
 
 WRITER = """

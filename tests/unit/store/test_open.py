@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from assay_api.errors import SpecError
 from assay_api.evaljob import Storage
 from assay_runner.store.file import FileStore
@@ -90,5 +91,10 @@ def test_an_endpoint_that_is_no_url_is_refused(endpoint):
 
 
 def test_a_run_in_a_folder_never_loads_boto3():
-    code = "import sys; from assay_runner.store.open import open_store; open_store('x', None); sys.exit('boto3' in sys.modules)"
+    code = """
+import sys
+from assay_runner.store.open import open_store
+open_store("x", None)
+sys.exit("boto3" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

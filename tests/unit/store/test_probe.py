@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+
 from assay_runner.store.base import StoreDenied, StoreUnavailable
 from assay_runner.store.fallback import CheckedStore
 from assay_runner.store.file import FileStore

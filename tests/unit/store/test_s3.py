@@ -3,11 +3,12 @@
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
 from assay_runner.store.s3 import S3Store
 from assay_runner.store.s3_client import make_client
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support.faulty_s3 import Fault, MemoryS3, Reply, error
 
 LOST_AFTER = (Fault.DROP_AFTER, Fault.SILENCE_AFTER, Fault.ERROR_AFTER, Fault.GARBAGE_AFTER)
