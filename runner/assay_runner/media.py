@@ -60,9 +60,15 @@ _MAGIC: tuple[tuple[bytes, int, MediaKind, str], ...] = (
     (b"fLaC", 0, "audio", "audio/flac"),
     (b"ID3", 0, "audio", "audio/mpeg"),
     (b"\xff\xfb", 0, "audio", "audio/mpeg"),
+    (b"\xff\xfa", 0, "audio", "audio/mpeg"),
+    (b"\xff\xf3", 0, "audio", "audio/mpeg"),
+    (b"\xff\xf2", 0, "audio", "audio/mpeg"),
     (b"OggS", 0, "audio", "audio/ogg"),
     (b"AVI ", 8, "video", "video/x-msvideo"),
     (b"ftypavif", 4, "image", "image/avif"),
+    (b"ftypheic", 4, "image", "image/heic"),
+    (b"ftypheix", 4, "image", "image/heic"),
+    (b"ftypmif1", 4, "image", "image/heif"),
     (b"ftypM4A", 4, "audio", "audio/mp4"),
     (b"ftyp", 4, "video", "video/mp4"),
     (b"\x1aE\xdf\xa3", 0, "video", "video/webm"),
@@ -98,6 +104,7 @@ def from_file(path: Path) -> Media:
 
 def _sniff(head: bytes, name: str) -> tuple[MediaKind, str]:
     for magic, offset, kind, mime in _MAGIC:
-        if head[offset : offset + len(magic)] == magic:
+        in_riff = magic not in (b"WEBP", b"WAVE", b"AVI ") or head.startswith(b"RIFF")
+        if head[offset : offset + len(magic)] == magic and in_riff:
             return kind, mime
     raise MediaError(f"{name} is no image, audio or video of a known format" if head else f"{name} is empty")

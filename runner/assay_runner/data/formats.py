@@ -53,7 +53,8 @@ def read_json(path: Path, chosen: Options, files: MediaFiles) -> Iterator[Row]:
     """A list of objects; an object with the list under `field`; a list of lists, with `columns`; or JSON lines."""
     with _text(path) as file:
         head = next((line for line in file if line.strip()), "")
-    if "field" not in chosen and head.lstrip().startswith("{") and _is_json(head):
+    lines = path.suffix in (".jsonl", ".ndjson")
+    if "field" not in chosen and (lines or (head.lstrip().startswith("{") and _is_json(head))):
         yield from read_jsonl(path, chosen, files)
         return
     with _text(path) as file:

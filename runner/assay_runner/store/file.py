@@ -173,6 +173,9 @@ def _make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     except FileNotFoundError:
+        if folder.parent.is_dir():
+            # Some file systems, such as /proc, have folders in which none can be made.
+            raise
         _make_folder(folder.parent)
         _make_folder(folder)
     else:

@@ -239,3 +239,8 @@ def test_a_walk_over_any_tree_gives_the_order_of_whole_keys(tmp_path_factory, ke
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert list(store.list("")) == sorted(keys)
+
+
+def test_a_place_where_no_folder_can_be_made_is_named():
+    with pytest.raises(StoreUnavailable, match=r"/proc/nowhere/a could not be written: No such file or directory"):
+        FileStore(Path("/proc/nowhere")).put("a", b"")
