@@ -15,8 +15,19 @@ from assay_api.errors import Failed, SpecError
 from assay_runner.media import Media
 
 __all__ = [
-    "Backend", "BackendFailed", "Batch", "Description", "Generation", "Message", "ModelContext", "Part", "Request", "Response",
-    "ResponseError", "SpecError", "Text",
+    "Backend",
+    "BackendFailed",
+    "Batch",
+    "Description",
+    "Generation",
+    "Message",
+    "ModelContext",
+    "Part",
+    "Request",
+    "Response",
+    "ResponseError",
+    "SpecError",
+    "Text",
 ]
 
 

@@ -75,7 +75,7 @@ class Supervisor:
         return {child.index: child.process.pid for child in self._children if child.process.poll() is None}
 
     def _start(self, index: int, restarts: int = 0) -> _Child:
-        log = tempfile.TemporaryFile()
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
         command = [*self.command, "--index", str(index), "--worker", f"local-{index}"]
         # A session of its own: Ctrl-C reaches this process alone, which then stops the workers in order.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603

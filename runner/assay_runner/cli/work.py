@@ -74,6 +74,6 @@ async def _until_done(worker: Worker, parent: int | None) -> None:
 
 
 async def _watch(worker: Worker, parent: int) -> None:
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
         await asyncio.sleep(1)
     worker.stop()

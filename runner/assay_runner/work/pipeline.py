@@ -40,7 +40,6 @@ class _OpenChunk:
 @dataclass(slots=True)
 class _OpenDocument:
     chunk: _OpenChunk
-    document: int
     doc: Doc
     samples: Sequence[Sample]
     responses: list[list[Response | None]]
@@ -130,7 +129,7 @@ class Pipeline:
             if isinstance(samples, TaskError):
                 self._record(chunk, stage.failed(document, samples))
                 continue
-            opened = _OpenDocument(chunk, document, doc, samples, [], 0)
+            opened = _OpenDocument(chunk, doc, samples, [], 0)
             for repeat, sample in enumerate(samples):
                 opened.responses.append([None] * len(sample.requests))
                 opened.missing += len(sample.requests)
@@ -169,7 +168,6 @@ class Pipeline:
     def _score_all(self, documents: Iterable[_OpenDocument]) -> list[list[SampleRecord]]:
         return [
             self._stages[opened.chunk.id.task].score(
-                opened.document,
                 opened.doc,
                 opened.samples,
                 [[response for response in responses if response is not None] for responses in opened.responses],

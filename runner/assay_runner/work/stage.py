@@ -8,6 +8,7 @@ from pathlib import Path
 from assay_api import layout
 from assay_api.plan import Plan, TaskPlan
 from assay_api.records import SampleRecord
+from assay_runner.backends.base import Response
 from assay_runner.data.documents import Doc, Documents
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
@@ -60,9 +61,7 @@ class Stage:
             return []
         return [self._pool.read(place, place + 1)[0] for place in self._task.choose_examples(document, len(self._pool))]
 
-    def score(
-        self, document: int, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[object]]
-    ) -> list[SampleRecord]:
+    def score(self, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[Response]]) -> list[SampleRecord]:
         """The records of one document, one per repeat."""
         return self._task.score(doc, samples, responses)
 
