@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
+from random import Random, SystemRandom
 
 from assay_api import layout
 from assay_api.errors import AssayError, Failed, Stopped
@@ -76,7 +76,7 @@ class Worker:
         """`store` is the run's part of the store; `stages` and `backend` are opened only when needed."""
         self._store, self._settings, self._plan = store, settings, plan
         self._open_stages, self._open_backend = stages, backend
-        self._clock, self._random = clock, random or Random(secrets.randbits(64))
+        self._clock, self._random = clock, random or SystemRandom()
         self._session = secrets.token_hex(8)
         self._board = Board(store, plan, session=self._session, clock=clock, silence=settings.silence)
         mine = settings.index is not None and settings.index < settings.workers
