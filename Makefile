@@ -13,7 +13,7 @@ help: ## show this list
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The CPU build of torch by its exact version, so that no accelerator packages are pulled in for a laptop.
+# One version of torch, so that the demo's numbers are the same on every machine of a kind.
 $(VENV)/demo: pyproject.toml | $(BIN)/python
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[demo]'
@@ -27,9 +27,8 @@ $(VENV)/dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/demo ## evaluate a small vision-language model on easy-VQA with two workers, offline
 	$(BIN)/assay run examples/easy-vqa.yaml --workers 2
 
-test: $(VENV)/dev ## all tests that this machine can run, and the checks
+test: check ## the checks, and all tests that this machine can run
 	$(BIN)/python -m pytest
-	@$(MAKE) --no-print-directory check
 
 check: $(VENV)/dev ## style, types and import rules
 	$(BIN)/ruff check .

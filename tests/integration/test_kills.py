@@ -123,6 +123,26 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_worker_paused_for_longer_than_all_the_rest_took_changes_nothing(job, undisturbed, tmp_path):
+    planned = [sys.executable, "-m", "assay_runner", "plan", str(job), "--store", str(tmp_path)]
+    subprocess.run(planned, check=True, capture_output=True)
+    run = next(tmp_path.rglob("plan.json")).parent
+    command = [sys.executable, "-m", "assay_runner", "work", str(run), "--of", "2", "--index"]
+    paused = subprocess.Popen([*command, "0"], stderr=subprocess.PIPE)
+    while not list(run.rglob("*.commit")):
+        time.sleep(0.01)
+    paused.send_signal(signal.SIGSTOP)
+    # The same share under the same name, as when a pod is replaced while its node is only unreachable.
+    for index in ("0", "1"):
+        subprocess.run([*command, index], check=True, capture_output=True)
+    before = {path: path.read_bytes() for path in run.rglob("*.commit")}
+    paused.send_signal(signal.SIGCONT)
+    assert paused.wait(60) == 0, paused.stderr.read()
+    assert {path: path.read_bytes() for path in run.rglob("*.commit")} == before
+    done = subprocess.run([sys.executable, "-m", "assay_runner", "reduce", str(run), "--json"], check=True, capture_output=True)
+    assert done.stdout == undisturbed
+
+
 def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_resume_it(job, undisturbed, tmp_path):
     process = start(job, str(tmp_path), 2)
     while not list(tmp_path.rglob("*.commit")):

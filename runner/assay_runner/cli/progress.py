@@ -131,7 +131,7 @@ def describe(snapshot: Snapshot) -> str:
         f"{snapshot.done:,}/{snapshot.total:,} samples ({share} %)",
         f"{snapshot.chunks}/{snapshot.chunks_total} chunks",
         f"{snapshot.rate:,.0f}/s",
-        f"{active} workers",
+        f"{active} worker{'s' * (active != 1)}",
     ]
     if snapshot.errors:
         parts.append(f"{snapshot.errors:,} errors")
@@ -157,6 +157,8 @@ def render(snapshot: Snapshot) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    head = Table.grid(padding=(0, 2))
+    head.add_row(ProgressBar(total=snapshot.total, completed=snapshot.done, width=40), Text(describe(snapshot)))
     table = Table.grid(padding=(0, 2))
     for worker in sorted(snapshot.workers, key=lambda worker: worker.worker):
         table.add_row(
@@ -166,4 +168,4 @@ def render(snapshot: Snapshot) -> RenderableType:
             f"{worker.rate:,.0f}/s",
             ", ".join(worker.open),
         )
-    return Group(ProgressBar(total=snapshot.total, completed=snapshot.done, width=60), Text(describe(snapshot)), table)
+    return Group(head, table)

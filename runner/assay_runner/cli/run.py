@@ -14,11 +14,12 @@ from assay_api.evaljob import BackendName
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.progress import Display, Watch, duration
 from assay_runner.cli.results import show
-from assay_runner.cli.supervise import Supervisor, worker_command
+from assay_runner.cli.supervise import LOCAL, Supervisor, worker_command
 from assay_runner.cores import usable_cores
 from assay_runner.plan.write import committing_store
 from assay_runner.reduce.reducer import reduce_run
 from assay_runner.store.base import NotFoundInStore
+from assay_runner.work.board import read_progress
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _work(prepared: Prepared, workers: int) -> None:
+    _forget_the_dead(prepared)
     live = sys.stderr.isatty()
     with Display(Watch(prepared.store, prepared.plan), live=live) as display:
         supervisor = Supervisor(worker_command(prepared.uri, workers, os.getpid()), workers, display.note)
@@ -57,6 +59,14 @@ def _work(prepared: Prepared, workers: int) -> None:
         error = AssayError(ending.message)
         error.exit_code = ending.code
         raise error
+
+
+def _forget_the_dead(prepared: Prepared) -> None:
+    """Reports of an earlier `assay run` would keep the new workers from its open chunks until they look stale."""
+    for report in list(read_progress(prepared.store)):
+        if report.worker.startswith(LOCAL):
+            stopped = report.model_copy(update={"state": "stopped", "open": ()})
+            prepared.store.put(layout.progress(report.worker), stopped.encode())
 
 
 def _finished(prepared: Prepared) -> bool:

@@ -17,6 +17,8 @@ from typing import IO
 
 from assay_api.errors import EXIT_DONE, EXIT_FAILED, EXIT_SPEC, EXIT_STOPPED
 
+LOCAL = "local-"
+"""Start of the names of these workers."""
 RESTARTS = 3
 """How often a worker that was killed is replaced."""
 _POLL = 0.2
@@ -76,7 +78,7 @@ class Supervisor:
 
     def _start(self, index: int, restarts: int = 0) -> _Child:
         log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
-        command = [*self.command, "--index", str(index), "--worker", f"local-{index}"]
+        command = [*self.command, "--index", str(index), "--worker", f"{LOCAL}{index}"]
         # A session of its own: Ctrl-C reaches this process alone, which then stops the workers in order.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
         return _Child(index, process, log, restarts)

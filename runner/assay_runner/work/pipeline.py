@@ -76,7 +76,7 @@ class Pipeline:
         self._plan, self._store, self._stages, self._backend = plan, store, stages, backend
         self._batch_size, self._next_chunk, self._on_commit = batch_size, next_chunk, on_commit
         self._new_attempt, self._clock = new_attempt, clock
-        self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=2 * backend.capacity)
+        self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=max(1, backend.capacity // 2))
         self._answered: asyncio.Queue[_OpenDocument | None] = asyncio.Queue(maxsize=4 * max(16, backend.capacity))
         self._waiting: dict[str, tuple[_OpenDocument, int, int]] = {}
         self._task_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="task-code")
