@@ -37,10 +37,17 @@ def endpoint(count: int = 9673) -> dict[str, object]:
             endpoint = {"url": f"http://127.0.0.1:{port}/v1", "maxConcurrency": IN_FLIGHT}
             model = {"backend": "openai", "name": "stub", "endpoint": endpoint}
             spec = {"model": model, "tasks": [{"name": "easy_vqa", "limit": count}]}
-            manifest = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "bench"}, "spec": spec}
+            manifest = {
+                "apiVersion": "assay.dev/v1alpha1",
+                "kind": "EvalJob",
+                "metadata": {"name": "bench"},
+                "spec": spec,
+            }
             job.write_bytes(canonical(manifest))
             began = time.monotonic()
-            _output([sys.executable, "-m", "assay_runner", "run", str(job), "--store", folder, "--workers", "2", "--json"])
+            _output(
+                [sys.executable, "-m", "assay_runner", "run", str(job), "--store", folder, "--workers", "2", "--json"]
+            )
             seconds = time.monotonic() - began
             report = json.loads(next(Path(folder).rglob("run.json")).read_bytes())
         busy = max(worker["busy_seconds"] for worker in report["workers"])

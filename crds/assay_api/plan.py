@@ -100,13 +100,6 @@ class ModelPlan(Record):
     """What moves the low bits of recorded numbers: engine versions, device kind, dtype, threads, batch size, weights."""
 
 
-class ErrorPolicyPlan(Record):
-    """How failed samples are treated."""
-
-    max_error_rate: float = Field(ge=0, le=1)
-    retries: int = Field(ge=0)
-
-
 class Plan(Record):
     """Everything that defines the numbers of a run."""
 
@@ -117,7 +110,6 @@ class Plan(Record):
     tasks: tuple[TaskPlan, ...] = Field(min_length=1)
     groups: tuple[GroupPlan, ...] = ()
     seed: int = Field(ge=0)
-    error_policy: ErrorPolicyPlan
     batch_size: int = Field(ge=1)
     """Requests that are handed to the backend together; batches are formed inside a chunk in planned order."""
     determinism: Literal["exact", "best-effort"]

@@ -131,15 +131,22 @@ class StorageProbe(Record):
 
 
 class Placement(Record):
-    """Where a run finds its model or endpoint, for workers that know nothing but the run's address. No number depends on
-    it: what does is pinned in the plan, and every worker checks what it finds here against the pins."""
+    """How a run is carried out: where it finds its model, how many share the work, how patient it is with failures.
+
+    For workers that know nothing but the run's address. No number depends on it: what does is pinned in the plan, and
+    every worker checks what it finds here against the pins. It may be changed while the run goes on.
+    """
 
     schema_: Literal["assay/placement/v1"] = Field(default="assay/placement/v1", alias="schema")
     model: str | None = None
     """Folder of the model, when its name in the plan is relative to the manifest."""
     url: str | None = None
-    max_concurrency: int = 64
+    max_concurrency: int = Field(default=64, ge=1)
     """Requests in flight of the whole run."""
-    timeout_seconds: float = 600
+    timeout_seconds: float = Field(default=600, gt=0)
     workers: int = Field(default=1, ge=1)
     """Workers that the documents and the requests in flight are shared out to."""
+    retries: int = Field(default=3, ge=0)
+    """Further tries of a sample after a passing fault."""
+    max_error_rate: float = Field(default=0.0, ge=0, le=1)
+    """Share of failed samples above which the reducer writes no results."""

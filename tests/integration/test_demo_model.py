@@ -50,7 +50,16 @@ def test_two_checkouts_make_the_same_plan(tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "copy")
     plans = [
         subprocess.run(
-            [sys.executable, "-m", "assay_runner", "plan", str(manifest), "--store", str(tmp_path / f"s{number}"), "--json"],
+            [
+                sys.executable,
+                "-m",
+                "assay_runner",
+                "plan",
+                str(manifest),
+                "--store",
+                str(tmp_path / f"s{number}"),
+                "--json",
+            ],
             check=True,
             capture_output=True,
             cwd=tmp_path,

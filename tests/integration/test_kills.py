@@ -139,7 +139,9 @@ def test_a_worker_paused_for_longer_than_all_the_rest_took_changes_nothing(job, 
     paused.send_signal(signal.SIGCONT)
     assert paused.wait(60) == 0, paused.stderr.read()
     assert {path: path.read_bytes() for path in run.rglob("*.commit")} == before
-    done = subprocess.run([sys.executable, "-m", "assay_runner", "reduce", str(run), "--json"], check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "assay_runner", "reduce", str(run), "--json"], check=True, capture_output=True
+    )
     assert done.stdout == undisturbed
 
 

@@ -45,7 +45,18 @@ def over_a_folder(job, tmp_path_factory):
 
 
 def start(job: Path, store: str, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "assay_runner", "run", str(job), "--store", store, "--workers", str(workers), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "assay_runner",
+        "run",
+        str(job),
+        "--store",
+        store,
+        "--workers",
+        str(workers),
+        "--json",
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

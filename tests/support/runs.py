@@ -134,7 +134,7 @@ def planned(
         job(tasks, **spec),
         tmp_path / "job.yaml",
         root,
-        PlannerSettings(in_place=root.uri.startswith("file:"), scratch=scratch),
+        PlannerSettings(scratch, in_place=root.uri.startswith("file:")),
         description,
     )
     part = Prefixed(root, f"default/colours/{run}/")

@@ -53,13 +53,12 @@ def prepare(options: argparse.Namespace) -> Prepared:
     root = _root(options, job, manifest)
     api_key = os.environ.get("OPENAI_API_KEY")
     model = located_model(job, manifest).spec.model
-    cores = usable_cores()
-    description = describe(model, cores)
+    description = describe(model, usable_cores())
     if model.backend is BackendName.OPENAI:
         preflight(model, api_key)
     scratch = Path(tempfile.mkdtemp(prefix="assay-plan-"))
     try:
-        settings = PlannerSettings(options.limit, in_place=root.uri.startswith("file:"), cores=cores, scratch=scratch)
+        settings = PlannerSettings(scratch, options.limit, in_place=root.uri.startswith("file:"))
         planned = make_plan(job, manifest, root, settings, description)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

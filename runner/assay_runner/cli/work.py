@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
     def backend() -> Backend:
         return open_backend(plan.model.backend, context)
 
-    worker = Worker(store, settings, plan=plan, stages=stages, backend=backend)
+    def say(line: str) -> None:
+        print(f"{settings.worker}: {line}", file=sys.stderr, flush=True)
+
+    worker = Worker(store, settings, plan=plan, stages=stages, backend=backend, say=say)
     asyncio.run(_until_done(worker, options.parent))
     return 0
 

@@ -59,6 +59,13 @@ def check_task(
             f"its first documents cannot be built: {failure}",
             "correct the task; `assay plan` shows it again",
         )
+    if task.needs_loglikelihood and sent - {"text"}:
+        raise SpecError(
+            file,
+            "output_type",
+            f"{resolved.config.output_type} with media needs log-likelihoods of images or sounds, which no backend gives",
+            "use generate_until",
+        )
     unsupported = (sent - {"text"}) - description.media
     if unsupported:
         kinds = ", ".join(sorted(unsupported))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from assay_api.errors import SpecError
 from assay_api.evaljob import BackendName, EvalJob, TaskRef
-from assay_api.plan import CodePin, DataPin, ErrorPolicyPlan, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
+from assay_api.plan import CodePin, DataPin, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
 from assay_api.records import Placement
 from assay_runner import __version__
 from assay_runner.backends.base import Description
@@ -42,12 +42,12 @@ class Planned:
 class PlannerSettings:
     """What the command line adds to the manifest."""
 
+    scratch: Path
+    """A private folder for copies of task files."""
     limit: int | None = None
     """Replaces every task's limit."""
     in_place: bool = False
     """Whether every worker can read files of this machine."""
-    cores: int = 1
-    scratch: Path = Path("/tmp")  # noqa: S108 - replaced by the caller with a private folder
 
 
 def make_plan(
@@ -96,9 +96,6 @@ def make_plan(
         tasks=tuple(tasks.values()),
         groups=tuple(groups.values()),
         seed=job.spec.seed,
-        error_policy=ErrorPolicyPlan(
-            max_error_rate=job.spec.error_policy.max_error_rate, retries=job.spec.error_policy.retries
-        ),
         batch_size=description.batch_size,
         determinism=description.determinism,
     )
@@ -109,6 +106,8 @@ def make_plan(
         max_concurrency=endpoint.max_concurrency if endpoint else 64,
         timeout_seconds=endpoint.timeout_seconds if endpoint else 600,
         workers=job.spec.replicas,
+        retries=job.spec.error_policy.retries,
+        max_error_rate=job.spec.error_policy.max_error_rate,
     )
     return Planned(plan, placement)
 

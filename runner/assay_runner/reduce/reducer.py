@@ -22,7 +22,7 @@ from assay_runner.reduce.verify import VerifiedChunk, read_markers, verified_chu
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
 from assay_runner.tasks.task import Task
-from assay_runner.work.setup import read_plan
+from assay_runner.work.setup import read_placement, read_plan
 
 
 def reduce_run(root: Store, store: Store, probed: StorageProbe, *, wall_seconds: float | None = None) -> Results:
@@ -51,7 +51,7 @@ def reduce_run(root: Store, store: Store, probed: StorageProbe, *, wall_seconds:
         shutil.rmtree(scratch, ignore_errors=True)
     store.put(layout.SAMPLES, samples)
     store.put(layout.RUN, run.report(store, wall_seconds).encode())
-    _tolerate(plan, results)
+    _tolerate(read_placement(store).max_error_rate, results, run)
     _write_once(store, results.encode())
     return results
 
@@ -92,14 +92,14 @@ def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) 
     )
 
 
-def _tolerate(plan: Plan, results: Results) -> None:
-    allowed = plan.error_policy.max_error_rate
+def _tolerate(allowed: float, results: Results, run: RunTally) -> None:
     errors, samples = results.coverage.errors, results.coverage.samples
     if errors > allowed * samples:
         kinds = ", ".join(f"{kind} {count}" for task in results.tasks for kind, count in task.errors.items())
         raise TooManyErrors(
             f"{errors} of {samples} samples failed ({kinds}), more than spec.errorPolicy.maxErrorRate {allowed:g} tolerates; "
-            f"no results were written, the records are kept. Raise the rate or correct the cause, and run the job again."
+            "no results were written, all records are kept. Raise the rate and run the job again to accept them, or delete "
+            f"the .commit markers of their chunks to have them tried again ({run.failed_chunks()})."
         )
 
 

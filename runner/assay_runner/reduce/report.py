@@ -21,11 +21,14 @@ class RunTally:
         self._latency, self._first = array("d"), array("d")
         self._errors = self._retried = self._tokens_in = self._tokens_out = 0
         self._pins: dict[str, str] = {}
+        self._failed: list[str] = []
 
     def add(self, chunk: VerifiedChunk) -> None:
         """Take in one verified chunk."""
         if self._probed.mode == "fallback":
             self._pins[chunk.key] = chunk.digest
+        if any(record.error is not None for record in chunk.records):
+            self._failed.append(str(chunk.chunk))
         for record in chunk.records:
             self._errors += record.error is not None
             self._retried += record.attempts > 1
@@ -35,6 +38,11 @@ class RunTally:
                 self._latency.append(record.usage.latency)
             if record.usage.first_token is not None:
                 self._first.append(record.usage.first_token)
+
+    def failed_chunks(self, most: int = 10) -> str:
+        """The chunks that hold failed samples, for a message."""
+        more = f" and {len(self._failed) - most} more" if len(self._failed) > most else ""
+        return f"{', '.join(self._failed[:most])}{more}"
 
     def report(self, store: Store, wall_seconds: float | None) -> RunReport:
         """The finished report; workers' own accounts and doubled chunks are read from the store."""

@@ -56,7 +56,7 @@ def model_context(
         revision=plan.model.revision,
         args=plan.model.args,
         pins=plan.model.pins,
-        retries=plan.error_policy.retries,
+        retries=placement.retries,
         url=placement.url,
         api_key=api_key,
         concurrency=_concurrency(placement, settings.index),

@@ -51,7 +51,6 @@ class _Tally:
     samples: int = 0
     errors: int = 0
     chunks: int = 0
-    doubled: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     durations: list[float] = field(default_factory=list)
@@ -70,13 +69,16 @@ class Worker:
         plan: Plan,
         stages: Callable[[], dict[str, Stage]],
         backend: Callable[[], Backend],
+        say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        """`store` is the run's part of the store; `stages` and `backend` are opened only when needed."""
+        """`store` is the run's part of the store; `stages` and `backend` are opened only when needed; `say` gets a line
+        for the log whenever something has happened."""
         self._store, self._settings, self._plan = store, settings, plan
         self._open_stages, self._open_backend = stages, backend
         self._clock, self._random = clock, random or SystemRandom()
+        self._say = say
         self._session = secrets.token_hex(8)
         self._board = Board(store, plan, session=self._session, clock=clock, silence=settings.silence)
         mine = settings.index is not None and settings.index < settings.workers
@@ -125,6 +127,7 @@ class Worker:
             try:
                 await backend.start()
                 self._state = "working"
+                self._say("the backend is ready")
                 await self._run_pipeline(backend, stages, first)
             finally:
                 await backend.close()
@@ -216,12 +219,17 @@ class Worker:
         now = self._clock()
         tally.busy += now - max(tally.last_commit, now - committed.seconds)
         tally.last_commit = now
+        failed = sum(record.error is not None for record in committed.records)
+        about = (
+            f"chunk {committed.chunk}: {len(committed.records)} samples in {committed.seconds:.1f} s, {failed} errors"
+        )
         if committed.outcome is Outcome.DISCARDED:
-            tally.doubled += 1
+            self._say(f"{about}; somebody else had committed it, this work counts for nothing")
             return
+        self._say(f"{about}; committed, {len(self._board.committed)} of {len(self._board.chunks)} chunks are")
         tally.chunks += 1
         tally.samples += len(committed.records)
-        tally.errors += sum(record.error is not None for record in committed.records)
+        tally.errors += failed
         tally.tokens_in += sum(record.usage.tokens_in or 0 for record in committed.records)
         tally.tokens_out += sum(record.usage.tokens_out or 0 for record in committed.records)
 

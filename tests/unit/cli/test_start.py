@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "datasets", "aiohttp", "boto3", "scipy", "numpy", "pydantic", "pyarrow", "PIL", "sacrebleu"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "datasets",
+    "aiohttp",
+    "boto3",
+    "scipy",
+    "numpy",
+    "pydantic",
+    "pyarrow",
+    "PIL",
+    "sacrebleu",
+}
 
 
 def imported(code: str) -> set[str]:
@@ -21,4 +33,12 @@ def test_the_command_line_is_parsed_without_any_library():
 
 @pytest.mark.parametrize("module", ["assay_runner.cli.work", "assay_runner.cli.run", "assay_runner.cli.plan"])
 def test_a_worker_and_a_planner_start_without_engines_or_clients(module):
-    assert not imported(f"import {module}") & {"torch", "transformers", "datasets", "aiohttp", "boto3", "PIL", "sacrebleu"}
+    assert not imported(f"import {module}") & {
+        "torch",
+        "transformers",
+        "datasets",
+        "aiohttp",
+        "boto3",
+        "PIL",
+        "sacrebleu",
+    }

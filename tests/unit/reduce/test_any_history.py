@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from assay_api.errors import Incomplete
 from assay_api.layout import ChunkId, sample_id
-from assay_api.plan import DataPin, ErrorPolicyPlan, ModelPlan, Plan, TaskPlan
+from assay_api.plan import DataPin, ModelPlan, Plan, TaskPlan
 from assay_api.records import SampleRecord
 from assay_runner.reduce.verify import read_markers, verified_chunks
 from assay_runner.store.base import NotFoundInStore, StoreUnavailable
@@ -17,11 +17,14 @@ PLAN = Plan(
     job="j",
     model=ModelPlan(backend="openai", name="m"),
     tasks=(
-        TaskPlan(name="a", config={}, data=DataPin(fingerprint="f", documents=3, source="s"), repeats=2, boundaries=(0, 2, 3)),
-        TaskPlan(name="b", config={}, data=DataPin(fingerprint="g", documents=2, source="s"), repeats=1, boundaries=(0, 2)),
+        TaskPlan(
+            name="a", config={}, data=DataPin(fingerprint="f", documents=3, source="s"), repeats=2, boundaries=(0, 2, 3)
+        ),
+        TaskPlan(
+            name="b", config={}, data=DataPin(fingerprint="g", documents=2, source="s"), repeats=1, boundaries=(0, 2)
+        ),
     ),
     seed=0,
-    error_policy=ErrorPolicyPlan(max_error_rate=0, retries=0),
     batch_size=1,
     determinism="exact",
 )
@@ -64,7 +67,9 @@ def records(chunk, worker):
     task = PLAN.task(chunk.task)
     span = range(task.boundaries[chunk.index], task.boundaries[chunk.index + 1])
     return [
-        SampleRecord(id=sample_id(task.name, document, repeat), document=document, repeat=repeat, items={"acc": float(worker)})
+        SampleRecord(
+            id=sample_id(task.name, document, repeat), document=document, repeat=repeat, items={"acc": float(worker)}
+        )
         for document in span
         for repeat in range(task.repeats)
     ]
@@ -95,7 +100,9 @@ def test_each_planned_sample_is_counted_once_or_the_run_is_refused(data, workers
             store.apply(delayed.pop(which))
             continue
         operation = pending.pop(which)
-        fault = data.draw(st.sampled_from(["", "", "", "crash", "request lost", "answer lost", "repeated", "arrives late"]))
+        fault = data.draw(
+            st.sampled_from(["", "", "", "crash", "request lost", "answer lost", "repeated", "arrives late"])
+        )
         if fault == "crash":
             continue
         if fault == "arrives late" and not isinstance(operation, Get):
@@ -115,7 +122,9 @@ def test_each_planned_sample_is_counted_once_or_the_run_is_refused(data, workers
             begin(which)
     committed = {chunk for chunk in CHUNKS if chunk.marker in store.objects}
     try:
-        counted = [record.id for chunk in verified_chunks(store, PLAN, read_markers(store, PLAN)) for record in chunk.records]
+        counted = [
+            record.id for chunk in verified_chunks(store, PLAN, read_markers(store, PLAN)) for record in chunk.records
+        ]
     except Incomplete as error:
         event("refused")
         assert committed != set(CHUNKS)

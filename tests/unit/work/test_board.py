@@ -3,7 +3,7 @@
 import pytest
 
 from assay_api.layout import ChunkId, progress
-from assay_api.plan import DataPin, ErrorPolicyPlan, ModelPlan, Plan, TaskPlan
+from assay_api.plan import DataPin, ModelPlan, Plan, TaskPlan
 from assay_api.records import Progress
 from assay_runner.store.file import FileStore
 from assay_runner.work.board import Board
@@ -25,7 +25,6 @@ def plan():
             ),
         ),
         seed=0,
-        error_policy=ErrorPolicyPlan(max_error_rate=0, retries=0),
         batch_size=1,
         determinism="exact",
     )
