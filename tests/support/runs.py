@@ -83,7 +83,7 @@ def write_task(folder: Path, documents: int = 120, *, task: str = TASK, utils: s
     return folder
 
 
-def job(tasks: Path, **spec: Any) -> EvalJob:
+def job(folder: Path, /, **spec: Any) -> EvalJob:
     """A job over the task folder."""
     return parse_job(
         yaml.safe_load(
@@ -95,7 +95,7 @@ def job(tasks: Path, **spec: Any) -> EvalJob:
                     "spec": {
                         "model": {"backend": "openai", "name": "m", "endpoint": {"url": "http://127.0.0.1:1/v1"}},
                         "tasks": [{"name": "colours"}],
-                        "taskSources": [{"uri": str(tasks)}],
+                        "taskSources": [{"uri": str(folder)}],
                         "chunkSize": 8,
                     }
                     | spec,

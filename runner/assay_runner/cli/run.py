@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import time
 
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         AssayError: planning, working or reducing failed.
     """
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepared = prepare(options)
     if _finished(prepared):
         _say(f"This run is already complete: {prepared.uri}")

@@ -16,6 +16,10 @@ from statistics import median
 from assay_api.layout import ChunkId
 
 
+PATIENCE = 600.0
+"""Seconds a live worker may hold a chunk while nobody has finished one yet."""
+
+
 class Turn(Enum):
     """What to do when there is no chunk to take."""
 
@@ -97,9 +101,7 @@ def _from_the_slowest(here: Situation, free: set[ChunkId], random: Random) -> Ch
 
 def _overdue(here: Situation, left: Sequence[ChunkId]) -> ChunkId | None:
     pace = [1 / peer.rate for peer in here.peers if peer.rate > 0] + list(here.durations)
-    if not pace:
-        return None
-    limit = 2 * median(pace)
+    limit = 2 * median(pace) if pace else PATIENCE
     for chunk in left:
         held = [peer.held[chunk] for peer in here.peers if peer.live and chunk in peer.held]
         if held and chunk not in here.open and min(held) > limit:

@@ -235,9 +235,7 @@ class Worker:
 
     async def _keep_reporting(self) -> None:
         while True:
-            # Progress is advisory: a report that cannot be written must not end work that can be committed.
-            with contextlib.suppress(Failed):
-                await self._report()
+            await self._report()
             await asyncio.sleep(self._settings.beat)
 
     async def _report(self) -> None:
@@ -262,7 +260,9 @@ class Worker:
                 "rate": tally.samples / tally.busy if tally.busy else 0.0,
             }
         )
-        await asyncio.to_thread(self._store.put, layout.progress(self._settings.worker), report.encode())
+        # Progress is advisory: a report that cannot be written must not end work that can be committed.
+        with contextlib.suppress(Failed):
+            await asyncio.to_thread(self._store.put, layout.progress(self._settings.worker), report.encode())
 
 
 def _foremost(group: BaseExceptionGroup) -> BaseException:

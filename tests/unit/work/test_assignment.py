@@ -51,6 +51,13 @@ def test_a_chunk_held_for_more_than_twice_the_median_is_done_again():
     assert take(committed=set(CHUNKS[:11]), peers=(Peer(2, True, 0.5, held),), durations=(2.0, 2.0)) == CHUNKS[11]
 
 
+def test_a_chunk_that_hangs_is_taken_over_even_when_nobody_knows_how_long_one_takes():
+    peers = (Peer(2, True, 0.0, {CHUNKS[11]: 599.0}),)
+    assert take(committed=set(CHUNKS[:11]), peers=peers) is Turn.WAIT
+    peers = (Peer(2, True, 0.0, {CHUNKS[11]: 601.0}),)
+    assert take(committed=set(CHUNKS[:11]), peers=peers) == CHUNKS[11]
+
+
 def test_a_worker_never_takes_its_own_open_chunk_again():
     assert take(committed=set(CHUNKS[:11]), open=(CHUNKS[11],)) is Turn.WAIT
 
