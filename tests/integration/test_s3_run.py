@@ -3,6 +3,7 @@ conditional."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.endpoint import MODEL, TestEndpoint
-from support.faulty_s3 import FaultyS3, MemoryS3
+from support.faulty_s3 import Fault, FaultyS3, MemoryS3
 from support.runs import colours, write_task
 from support.s3 import s3_server, s3_store
 
@@ -95,3 +96,14 @@ def test_where_writes_are_not_conditional_the_run_says_so_and_pins_what_it_read(
 
         report = json.loads(open_store(address, None).get("run.json"))
     assert report["storage_mode"] == "fallback" and len(report["pins"]) == 20
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_store_that_loses_refuses_and_cuts_answers_at_random_changes_nothing(job, over_a_folder, monkeypatch, seed):
+    chance, faults = random.Random(seed), [fault for fault in Fault if fault is not Fault.SILENCE_AFTER]
+    with FaultyS3(MemoryS3()) as server:
+        server.script = lambda request: chance.choice(faults) if chance.random() < 0.12 else None
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        assert finished(start(job, "s3://bucket/runs", 2)) == over_a_folder
