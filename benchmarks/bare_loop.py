@@ -1,4 +1,7 @@
-"""The floor of the endpoint case: an aiohttp loop without tasks, scoring or records: `python -m benchmarks.bare_loop PORT N IN_FLIGHT`."""
+"""The floor of the endpoint case, an aiohttp loop without tasks, scoring or records.
+
+`python -m benchmarks.bare_loop PORT N IN_FLIGHT` prints requests per second.
+"""
 
 from __future__ import annotations
 

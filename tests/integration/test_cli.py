@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from support.endpoint import MODEL, TestEndpoint
 from support.runs import colours, write_task
 

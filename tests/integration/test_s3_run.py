@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support.endpoint import MODEL, TestEndpoint
 from support.faulty_s3 import Fault, FaultyS3, MemoryS3
 from support.runs import colours, write_task

@@ -90,12 +90,14 @@ class TransformersBackend:
     def _run(self, loaded: Loaded, group: Generate | Score) -> list[Response]:
         started = self._clock()
         with _engine_faults(f"a batch of {len(group.requests)}"):
-            if isinstance(group, Score):
-                responses = score(loaded, group)
-            else:
-                responses = generate(loaded, group, self._closing.is_set)
+            responses = self._answers(loaded, group)
         latency = self._clock() - started
         return [replace(response, latency=latency) for response in responses]
+
+    def _answers(self, loaded: Loaded, group: Generate | Score) -> list[Response]:
+        if isinstance(group, Score):
+            return score(loaded, group)
+        return generate(loaded, group, self._closing.is_set)
 
 
 @contextmanager

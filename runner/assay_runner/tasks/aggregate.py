@@ -5,6 +5,7 @@ Fresh, so that what a module accumulated while documents were scored cannot leak
 
 from __future__ import annotations
 
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,8 @@ from assay_runner.tasks.yaml import FunctionRef
 def own_aggregation(code: Code, reference: FunctionRef, task: str) -> tuple[Callable[[list[Any]], Any], bool]:
     """The function as one of the items alone, and whether it may be called many times.
 
-    Functions that take `args` get what they read of it upstream; they may write files or ask a judge, and are called once.
+    Functions that take `args` get what they read of it upstream; they may write files (into a folder that does not
+    outlive the call) or ask a judge, and are called once.
 
     Raises:
         SpecError: there is no such function.
@@ -29,9 +31,11 @@ def own_aggregation(code: Code, reference: FunctionRef, task: str) -> tuple[Call
     def aggregate(items: list[Any]) -> Any:
         folder = code.fresh(reference)
         function = folder.find(reference.name)
-        given: list[Any] = [items]
-        if wants_args:
-            given.append(Namespace(output_path=".", tasks=task, model="assay", log_samples_suffix=""))
-        return folder.call(f"aggregation {reference.name}", function, given, seed)
+        label = f"aggregation {reference.name}"
+        if not wants_args:
+            return folder.call(label, function, [items], seed)
+        with tempfile.TemporaryDirectory(prefix="assay-submission-") as output:
+            args = Namespace(output_path=output, tasks=task, model="assay", log_samples_suffix="")
+            return folder.call(label, function, [items, args], seed)
 
     return aggregate, not wants_args

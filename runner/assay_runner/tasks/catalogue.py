@@ -233,6 +233,9 @@ def _group_metric(entry: Any, file: Path) -> dict[str, Any]:
 
 
 def _task_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.resolve().rglob("*.y*ml")):
-        if path.suffix in (".yaml", ".yml") and path.is_file():
+    root = folder.resolve()
+    for path in sorted(root.rglob("*.y*ml")):
+        # A mounted ConfigMap shows its files a second time, in a hidden folder.
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not hidden and path.suffix in (".yaml", ".yml") and path.is_file():
             yield path

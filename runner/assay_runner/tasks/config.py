@@ -33,7 +33,7 @@ _REFUSED = {
 class TaskConfig(BaseModel):
     """One task, includes merged. What a field means is said in docs/tasks.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, coerce_numbers_to_str=True)
 
     task: str
     task_alias: str | None = None
@@ -109,10 +109,15 @@ class TaskConfig(BaseModel):
             changes["repeats"] = repeats
         if generation:
             greedy = {"do_sample": generation["temperature"] > 0} if "temperature" in generation else {}
-            kept = {
-                key: value for key, value in (self.generation_kwargs or {}).items() if _means(key) not in generation
-            }
+            replaced = greedy.keys() | generation.keys()
+            own = self.generation_kwargs or {}
+            kept = {key: value for key, value in own.items() if SYNONYMS.get(key, key) not in generation}
             changes["generation_kwargs"] = {**kept, **greedy, **generation}
+            if self.model_specific_generation_kwargs:
+                changes["model_specific_generation_kwargs"] = {
+                    model: {key: value for key, value in (said or {}).items() if SYNONYMS.get(key, key) not in replaced}
+                    for model, said in self.model_specific_generation_kwargs.items()
+                }
         return self.model_copy(update=changes)
 
     def to_plain(self) -> dict[str, Any]:
@@ -138,7 +143,8 @@ class TaskConfig(BaseModel):
         for field, remedy in _REFUSED.items():
             if data.get(field):
                 raise SpecError(file, f"{name}.{field}", "it is not in this version", remedy)
-        data = {field: value for field, value in data.items() if field not in _REFUSED}
+        # A null takes back what an included file says.
+        data = {field: value for field, value in data.items() if field not in _REFUSED and value is not None}
         output = data.get("output_type", "generate_until")
         if isinstance(output, str) and output.startswith(("generate_until_", "generate_visual", "loglikelihood_r")):
             raise SpecError(
@@ -170,12 +176,13 @@ def functions(value: Any) -> Iterator[FunctionRef]:
             yield from functions(inner)
 
 
-SYNONYMS = {"max_gen_toks": "max_new_tokens", "max_tokens": "max_new_tokens", "stop_sequences": "until"}
+SYNONYMS = {
+    "max_gen_toks": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "stop_sequences": "until",
+    "stop": "until",
+}
 """Other names of keys in generation_kwargs."""
-
-
-def _means(key: str) -> str:
-    return SYNONYMS.get(key, key)
 
 
 def _explain(error: ValidationError, file: str, name: str, model: type[BaseModel]) -> SpecError:

@@ -1,19 +1,24 @@
 """Filters: what is kept of an answer before it is scored.
 
 Each takes and gives one entry per document: the list of its answers, or what an earlier filter made of it. Semantics follow
-lm-evaluation-harness.
+lm-evaluation-harness; where that would stop with an index error (no such match, an empty group), the fallback is kept.
 """
 
 from __future__ import annotations
 
 import re
 import string
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 REDUCING = frozenset({"majority_vote", "take_first_k"})
 """Filters that make one result of a document's repeats."""
+
+DEFAULT_PATTERN = r"#### (\-?[0-9\.\,]+)"
 
 
 class Filter(Protocol):
@@ -32,7 +37,10 @@ class Each:
 
     def apply(self, resps: list[Any], docs: list[Any]) -> list[Any]:
         """As a Filter."""
-        return [[self._function(one) for one in answers] if isinstance(answers, list) else self._function(answers) for answers in resps]
+        return [
+            [self._function(one) for one in answers] if isinstance(answers, list) else self._function(answers)
+            for answers in resps
+        ]
 
 
 class Whole:
@@ -47,73 +55,80 @@ class Whole:
 
 
 class MultiChoiceRegex:
-    """Finds the option that an answer means: by pattern, by the option's text, by its letter in brackets or alone."""
+    """Finds the option that an answer means: by pattern, else by the option's text, else by its letter after a colon."""
 
     def __init__(
-        self, regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, fallback: str = "[invalid]",
+        self, regex_pattern: str = DEFAULT_PATTERN, group_select: int = 0, fallback: str = "[invalid]",
         ignore_case: bool = False, ignore_punctuation: bool = False, regexes_to_ignore: Sequence[str] | None = None,
     ) -> None:  # fmt: skip
         self._pattern, self._select, self._fallback = re.compile(regex_pattern), group_select, fallback
-        self._case, self._punctuation, self._ignored = ignore_case, ignore_punctuation, list(regexes_to_ignore or ())
+        self._case, self._ignore_punctuation = ignore_case, ignore_punctuation
+        self._ignored = [re.compile(pattern) for pattern in regexes_to_ignore or ()]
 
     def apply(self, resps: list[Any], docs: list[Any]) -> list[Any]:
         """As a Filter; documents have their options in `choices`."""
-        return [[self._one(one, doc) for one in answers] for answers, doc in zip(resps, docs, strict=True)]
+        return [
+            [self._one(one, doc) for one in answers] if isinstance(answers, list) else self._one(answers, doc)
+            for answers, doc in zip(resps, docs, strict=True)
+        ]
 
     def _one(self, answer: str, doc: Mapping[str, Any]) -> str:
-        options = doc.get("choices") or []
+        options = doc["choices"]
         if isinstance(options, Mapping):
-            options = options.get("text") or []
+            options = options["text"]
         letters = string.ascii_uppercase[: len(options)]
-        texts = {self._clean(str(option)): f"({letter})" for letter, option in zip(letters, options, strict=True)}
+        texts = {
+            self._clean(str(option).strip()): f"({letter})" for letter, option in zip(letters, options, strict=True)
+        }
+        by_text = re.compile("|".join(re.escape(text) for text in texts))
+        after_colon = re.compile(rf":[\s]*({'|'.join(letters)})")
         found = selected(self._pattern, answer, self._select)
-        if found is None and texts:
-            by_text = re.compile("|".join(re.escape(text) for text in texts if text) or r"(?!)")
-            matches = by_text.findall(self._clean(answer))
-            found = texts[matches[self._select]] if matches else None
-        if found is None and letters:
-            bare = re.findall(rf":[\s]*({'|'.join(letters)})", answer)
-            found = f"({bare[self._select]})" if bare else None
-        return found if found is not None else self._fallback
+        if not found:
+            found = selected(by_text, self._clean(answer), self._select)
+            found = texts.get(found, found) if found else None
+        if not found:
+            found = selected(after_colon, answer, self._select)
+            found = f"({found})" if found else None
+        return found or self._fallback
 
     def _clean(self, text: str) -> str:
         for pattern in self._ignored:
-            text = re.sub(pattern, "", text)
+            text = pattern.sub("", text)
         text = text.lower() if self._case else text
-        return text.translate(str.maketrans("", "", string.punctuation)) if self._punctuation else text
+        return text.translate(punctuation()) if self._ignore_punctuation else text
 
 
 def selected(pattern: re.Pattern[str], text: str, select: int) -> str | None:
-    """The `select`-th match of a pattern: its first non-empty group, or all of it; None without a match."""
+    """The `select`-th match of a pattern: its first group that matched something, or all of it; None without one."""
     matches = pattern.findall(text)
-    if not matches or not -len(matches) <= select < len(matches):
+    if not -len(matches) <= select < len(matches):
         return None
     match = matches[select]
     if isinstance(match, tuple):
-        match = next((part for part in match if part), "")
-    return str(match).strip()
+        match = next((part for part in match if part), None)
+    return None if match is None else str(match).strip()
 
 
-def regex(
-    regex_pattern: str = r"#### (\-?[0-9\.\,]+)", group_select: int = 0, fallback: str = "[invalid]"
-) -> Filter:
+def regex(regex_pattern: str = DEFAULT_PATTERN, group_select: int = 0, fallback: str = "[invalid]") -> Filter:
     """Keeps the `group_select`-th match of a pattern, else the fallback."""
     pattern = re.compile(regex_pattern)
 
-    def one(answer: str) -> str:
-        found = selected(pattern, answer if isinstance(answer, str) else "", group_select)
+    def one(answer: Any) -> str:
+        found = selected(pattern, answer, group_select) if isinstance(answer, str) else None
         return fallback if found is None else found
 
     return Each(one)
 
 
 def strip_tags(text: str, tags: Iterable[Sequence[str]]) -> str:
-    """The text without what stands between each pair of tags, an unopened end tag included."""
+    """The text without what stands between each pair of tags and the space around what is left; also without what stands
+    before an end tag that nothing opened, because some chat templates open it. A text without tags is returned as it is.
+    """
+    stripped = text
     for start, end in tags:
-        text = re.sub(rf"{re.escape(start)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
-        if end in text:
-            text = text.rpartition(end)[2]
-    return text.strip()
+        stripped = re.sub(rf"{re.escape(start)}.*?{re.escape(end)}", "", stripped, flags=re.DOTALL)
+        stripped = stripped.rpartition(end)[2]
+    return text if stripped == text else stripped.strip()
 
 
 def majority(answers: Sequence[str]) -> list[str]:
@@ -122,20 +137,34 @@ def majority(answers: Sequence[str]) -> list[str]:
     return [max(answers, key=counts.__getitem__)] if answers else []
 
 
-def _map(mapping_dict: Mapping[str, Any], default_value: Any = None) -> Filter:
+def take_first_k(k: int = 1) -> Filter:
+    """Keeps the first k answers."""
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k is {k!r}, and should be a whole number from 1")
+    return Whole(lambda answers: list(answers[:k]))
+
+
+def mapped(mapping_dict: Mapping[str, Any], default_value: Any = None) -> Filter:
+    """Replaces an answer by what the mapping has for it."""
     return Each(lambda answer: mapping_dict.get(answer, default_value))
+
+
+@cache
+def punctuation() -> dict[int, None]:
+    """Punctuation of all scripts (Unicode category P, so without $, +, < and the like)."""
+    return dict.fromkeys(code for code in range(sys.maxunicode) if unicodedata.category(chr(code)).startswith("P"))
 
 
 BUILT_IN: Mapping[str, Callable[..., Filter]] = {
     "take_first": lambda: Whole(lambda answers: answers[0] if answers else ""),
-    "take_first_k": lambda k=1: Whole(lambda answers: list(answers[:k])),
+    "take_first_k": take_first_k,
     "majority_vote": lambda: Whole(majority),
     "regex": regex,
     "multi_choice_regex": MultiChoiceRegex,
     "remove_whitespace": lambda: Each(str.lstrip),
     "lowercase": lambda: Each(str.lower),
     "uppercase": lambda: Each(str.upper),
-    "map": _map,
+    "map": mapped,
     "strip_thinking": lambda tags=(("<think>", "</think>"),): Each(lambda answer: strip_tags(answer, tags)),
 }
 """Filter name → factory that takes the options of the task file."""

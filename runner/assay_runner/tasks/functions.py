@@ -1,4 +1,4 @@
-"""Runs a task's own Python: loaded once, kept apart from other tasks' modules, seeded per document, unable to end a run.
+"""Runs a task's own Python: loaded once, apart from other tasks' modules, seeded per document, unable to end a run.
 
 While a task's code is active its folder comes first in the search for modules, and the modules found there are visible
 under their own names; afterwards they are put away again. So two tasks may both have a `utils.py`, and sibling imports
@@ -17,14 +17,17 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from inspect import Parameter, signature
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
-from assay_api.errors import SpecError
+from assay_api.errors import AssayError, SpecError
+from assay_runner.tasks import compat
 from assay_runner.tasks.errors import TaskError
 
 _LOCK = threading.RLock()
-_UPSTREAM = "lmms_eval.tasks."
+_LONGEST = 400
+"""Characters of a message of task code that are kept."""
 
 
 class TaskCode:
@@ -33,9 +36,11 @@ class TaskCode:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._modules: dict[str, ModuleType] = {}
-        found = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+        self._found: set[str] = set()
+        files = {path.stem for path in folder.glob("*.py")}
+        packages = {path.name for path in folder.glob("*/") if any(path.glob("*.py"))}
         # A task file that is called like a module of the standard library must not stand in for it.
-        self._own = found - sys.stdlib_module_names
+        self._own = {name for name in files | packages if name.isidentifier()} - sys.stdlib_module_names
 
     def find(self, name: str) -> Any:
         """The function or class `module.name`, from the folder first, then from what is installed.
@@ -44,46 +49,47 @@ class TaskCode:
             SpecError: there is no such module or name, or the module cannot be loaded.
         """
         module_name, _, attribute = name.rpartition(".")
-        with self.active():
+        if not module_name:
+            raise SpecError(
+                name, "", "the function names no module", "write !function module.name, such as utils.score"
+            )
+        where = f"{module_name.replace('.', '/')}.py"
+        with self.active(), _seeded(0):
             try:
                 module = importlib.import_module(module_name)
             # Whatever a task's module raises while it is loaded, the answer is a sentence that names it.
-            except (Exception, SystemExit) as error:
-                where = f"{module_name.replace('.', '/')}.py"
-                raise SpecError(
-                    f"{self._folder.name}/{where}", name, f"the module cannot be loaded ({type(error).__name__}: {error})",
-                    "correct the task's Python",
-                ) from error
+            except BaseException as error:
+                if _interrupted(error):
+                    raise
+                problem = f"the module cannot be loaded ({self._told(error)})"
+                raise SpecError(where, name, problem, "correct the task's Python") from error
         if not hasattr(module, attribute):
             known = ", ".join(sorted(known for known in vars(module) if not known.startswith("_"))[:10])
-            raise SpecError(
-                f"{self._folder.name}/{module_name}.py", name, f"the module has no {attribute}", f"it has {known}"
-            )
+            raise SpecError(where, name, f"the module has no {attribute}", f"it has {known or 'nothing'}")
         return getattr(module, attribute)
 
     def call(self, hook: str, function: Callable[..., Any], arguments: Sequence[Any], seed: int) -> Any:
-        """Call `function` with fresh random generators; `hook` names it in errors.
+        """Call `function` with random generators of its own; `hook` names it in errors.
 
         Raises:
             TaskError: it raised, or tried to end the process.
         """
-        with self.active():
-            random.seed(seed)
-            if numpy := sys.modules.get("numpy"):
-                numpy.random.seed(seed)
+        with self.active(), _seeded(seed):
             try:
                 return function(*arguments)
-            except TaskError:
+            except (AssayError, TaskError):
                 raise
-            except (Exception, SystemExit) as error:
-                raise TaskError("TaskError", f"{hook} raised {type(error).__name__}: {error}") from error
+            except BaseException as error:
+                if _interrupted(error):
+                    raise
+                raise TaskError("TaskError", f"{hook} raised {self._told(error)}") from error
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Make the folder's modules importable, and put them away afterwards."""
         with _LOCK:
             outer = _Finder.active
-            hidden = {name: sys.modules.pop(name) for name in {*self._own, *self._modules} if name in sys.modules}
+            hidden = self._hide(self._own | compat.served())
             sys.modules.update(self._modules)
             _Finder.active = self
             if _FINDER not in sys.meta_path:
@@ -91,26 +97,49 @@ class TaskCode:
             try:
                 yield
             finally:
-                for name in list(self._modules):
-                    self._modules[name] = sys.modules.pop(name, self._modules[name])
+                self._modules = {name: sys.modules.pop(name) for name in self._found if name in sys.modules}
                 sys.modules.update(hidden)
                 _Finder.active = outer
 
     def spec_of(self, name: str) -> ModuleSpec | None:
-        """Where the folder holds the module, if it does."""
-        # Upstream's tasks import their own files by the name of their folder, which is not kept here.
-        local = name.removeprefix(_UPSTREAM).partition(".")[2] if name.startswith(_UPSTREAM) else name
-        if local.partition(".")[0] not in self._own:
+        """Where the folder, or the stand-in for lmms-eval, holds the module; None when neither does."""
+        top = name.partition(".")[0]
+        spec = None
+        if top in self._own:
+            spec = _spec(name, self._folder.joinpath(*name.split(".")))
+        elif top in compat.served():
+            spec = self._upstream(name) or compat.spec_of(name)
+        if spec is not None:
+            self._found.add(name)
+        return spec
+
+    def _upstream(self, name: str) -> ModuleSpec | None:
+        """`lmms_eval.tasks.<folder>.<module>` is the module of this folder, whatever the folder is called here."""
+        parts = name.split(".")
+        if parts[:2] != ["lmms_eval", "tasks"] or len(parts) < 3 or compat.knows(".".join(parts[:3])):
             return None
-        base = self._folder.joinpath(*local.split("."))
-        for path, package in ((base.with_suffix(".py"), None), (base / "__init__.py", [str(base)])):
-            if path.is_file():
-                spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=package)
-                if spec is not None:
-                    # Recorded before it is run, so that it is put away whatever happens.
-                    self._modules.setdefault(name, ModuleType(name))
-                return spec
-        return None
+        below = self._folder.joinpath(*parts[2:])
+        if len(parts) == 3:
+            return _spec(name, below) or ModuleSpec(name, None, is_package=True)
+        return _spec(name, below) or _spec(name, self._folder.joinpath(*parts[3:]))
+
+    @staticmethod
+    def _hide(names: set[str]) -> dict[str, ModuleType]:
+        tops = {name for name in names if name in sys.modules}
+        if not tops:
+            return {}
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+
+    def _told(self, error: BaseException) -> str:
+        """The error with the place in the task's files where it was raised."""
+        place = ""
+        for frame, line in walk_tb(error.__traceback__):
+            file = Path(frame.f_code.co_filename)
+            if file.is_relative_to(self._folder):
+                place = f" (in {file.relative_to(self._folder)}, line {line})"
+        message = str(error)
+        message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+        return f"{type(error).__name__}: {message}{place}"
 
 
 class _Finder:
@@ -126,13 +155,46 @@ class _Finder:
 _FINDER: Any = _Finder()
 
 
+def _spec(name: str, base: Path) -> ModuleSpec | None:
+    for path, package in ((base / "__init__.py", [str(base)]), (base.with_suffix(".py"), None)):
+        if path.is_file():
+            return importlib.util.spec_from_file_location(name, path, submodule_search_locations=package)
+    if base.is_dir() and any(base.glob("*.py")):
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(base)]
+        return spec
+    return None
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Ctrl-C reaches the main thread alone; what looks like it elsewhere, task code raised itself."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that task code draws from, and give them back as they were."""
+    import numpy.random  # before the call: a function that imports it first would draw unseeded numbers
+
+    before, numpy_before = random.getstate(), numpy.random.get_state()
+    random.seed(seed)
+    numpy.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        numpy.random.set_state(numpy_before)
+
+
 def takes(function: Callable[..., Any], count: int) -> bool:
     """Whether `function` can be called with `count` positional arguments."""
     try:
         parameters = signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
-    positional = [each for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    positional = [
+        each for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
     return len(positional) >= count or any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
 
 

@@ -7,52 +7,71 @@ from typing import Any
 
 from assay_api.errors import SpecError
 from assay_runner.backends.base import Generation
-from assay_runner.tasks.config import TaskConfig
+from assay_runner.tasks.config import SYNONYMS, TaskConfig
 
 _WITHOUT_EFFECT = frozenset({"image_aspect_ratio", "use_cache", "pad_token_id", "eos_token_id"})
+_KNOWN = ("max_new_tokens", "temperature", "do_sample", "top_p", "top_k", "repetition_penalty", "until", "num_beams")
 
 
 def generation_of(config: TaskConfig, model_name: str) -> Generation:
-    """The settings of the task for the model.
+    """The settings of the task for the model. Defaults are upstream's: greedy, ending at the few-shot delimiter.
 
     Raises:
         SpecError: a setting is unknown, has a wrong value, or asks for what no backend does.
     """
-    own: Mapping[str, Any] = config.generation_kwargs or {}
-    wanted = {**own, **((config.model_specific_generation_kwargs or {}).get(model_name) or {})}
+    wanted = _merged(config, model_name)
     where = f"task {config.task}"
-    for name in _WITHOUT_EFFECT:
-        wanted.pop(name, None)
-    beams = wanted.pop("num_beams", 1)
+    unknown = sorted(wanted.keys() - _WITHOUT_EFFECT - set(_KNOWN))
+    if unknown:
+        raise SpecError(
+            where, f"generation_kwargs.{unknown[0]}", "there is no such setting", f"known ones are: {', '.join(_KNOWN)}"
+        )
+    beams = wanted.get("num_beams", 1)
     if beams not in (1, None):
         raise SpecError(where, "generation_kwargs.num_beams", f"beam search ({beams} beams) is not done", "set it to 1")
-    stops = _stops(wanted, config, where)
-    sampled = wanted.pop("do_sample", None)
-    temperature = wanted.pop("temperature", None)
+    sampled = wanted.get("do_sample")
+    temperature = _number(wanted, "temperature", where, low=0)
     if temperature is None:
         temperature = 1.0 if sampled else 0.0
-    longest = [wanted.pop(name) for name in ("max_new_tokens", "max_gen_toks", "max_tokens", "max_length") if name in wanted]
-    settings: dict[str, Any] = {"temperature": 0.0 if sampled is False else float(temperature), "stop": stops}
-    if longest:
-        settings["max_new_tokens"] = int(longest[0])
-    for name, kind in (("top_p", float), ("top_k", int), ("repetition_penalty", float)):
-        value = wanted.pop(name, None)
-        if value is not None and not (name == "top_k" and value <= 0):
-            settings[name] = kind(value)
-    if wanted:
-        raise SpecError(
-            where, f"generation_kwargs.{min(wanted)}", "there is no such setting",
-            "known ones are: max_new_tokens, temperature, do_sample, top_p, top_k, repetition_penalty, until, num_beams",
-        )
-    return Generation(**settings)
+    longest = _number(wanted, "max_new_tokens", where, low=1)
+    top_k = _number(wanted, "top_k", where, low=-1)
+    return Generation(
+        max_new_tokens=Generation().max_new_tokens if longest is None else int(longest),
+        temperature=0.0 if sampled is False else temperature,
+        top_p=_number(wanted, "top_p", where, low=0),
+        top_k=int(top_k) if top_k is not None and top_k > 0 else None,
+        repetition_penalty=_number(wanted, "repetition_penalty", where, low=0),
+        stop=_stops(wanted, config, where),
+    )
 
 
-def _stops(wanted: dict[str, Any], config: TaskConfig, where: str) -> tuple[str, ...]:
-    given = [wanted.pop(name) for name in ("until", "stop_sequences", "stop") if name in wanted]
-    if not given:
-        return (config.fewshot_delimiter,) if config.generation_kwargs is None and config.fewshot_delimiter else ()
-    stops = given[0]
+def _merged(config: TaskConfig, model_name: str) -> dict[str, Any]:
+    special = config.model_specific_generation_kwargs or {}
+    named: Mapping[str, Any] = special.get(model_name) or special.get(model_name.rstrip("/").rpartition("/")[2]) or {}
+    merged: dict[str, Any] = {}
+    for settings in (config.generation_kwargs or {}, named):
+        merged |= {SYNONYMS.get(name, name): value for name, value in settings.items()}
+    return merged
+
+
+def _number(wanted: Mapping[str, Any], name: str, where: str, *, low: float) -> float | None:
+    value = wanted.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not number >= low:
+        raise SpecError(where, f"generation_kwargs.{name}", f"{value!r} is no such value", f"a number from {low:g} is")
+    return number
+
+
+def _stops(wanted: Mapping[str, Any], config: TaskConfig, where: str) -> tuple[str, ...]:
+    if "until" not in wanted:
+        return (config.fewshot_delimiter,) if config.fewshot_delimiter else ()
+    stops = wanted["until"]
     stops = [stops] if isinstance(stops, str) else list(stops or ())
     if not all(isinstance(stop, str) for stop in stops):
-        raise SpecError(where, "generation_kwargs.until", f"{stops!r} are no strings", "list strings that end an answer")
+        raise SpecError(where, "generation_kwargs.until", f"{stops!r} are no texts", "list texts that end an answer")
     return tuple(stop for stop in stops if stop)

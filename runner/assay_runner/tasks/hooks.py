@@ -7,6 +7,7 @@ handed copies of their own and are seeded by (spec.seed, task, document, hook), 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +75,33 @@ class Hooks:
     def text(self, hook: str, number: int, doc: Mapping[str, Any]) -> str:
         """The text of `doc_to_text` for document `number`."""
         value = getattr(self._config, hook)
-        found = self._call(hook, value, number, doc)[0] if isinstance(value, FunctionRef) else self._texts[hook].text(doc)
+        if isinstance(value, str):
+            self._require(hook, doc)
+        found = (
+            self._call(hook, value, number, doc)[0] if isinstance(value, FunctionRef) else self._texts[hook].text(doc)
+        )
         if not isinstance(found, str):
             raise TaskError("TaskError", f"{hook} gave {type(found).__name__} where text is expected")
         return found
 
-    def value(self, hook: str, number: int, doc: Mapping[str, Any]) -> Any:
-        """The value of `doc_to_target` or `doc_to_choice`."""
-        value = getattr(self._config, hook)
+    def choices(self, number: int, doc: Mapping[str, Any]) -> Any:
+        """The value of `doc_to_choice`."""
+        value = self._config.doc_to_choice
         if isinstance(value, FunctionRef):
-            return self._call(hook, value, number, doc)[0]
-        return self._texts[hook].value(doc) if hook in self._texts else value
+            return self._call("doc_to_choice", value, number, doc)[0]
+        return self._texts["doc_to_choice"].value(doc) if isinstance(value, str) else value
+
+    def target(self, number: int, doc: Mapping[str, Any]) -> Any:
+        """The value of `doc_to_target`: of the column or function as it is; of a template its text, or the list that the
+        text spells, as upstream reads it."""
+        value = self._config.doc_to_target
+        if isinstance(value, FunctionRef):
+            return self._call("doc_to_target", value, number, doc)[0]
+        if not isinstance(value, str):
+            return value
+        if self._config.process_results is None and value not in _literals(self._config.doc_to_choice):
+            self._require("doc_to_target", doc)
+        return self._texts["doc_to_target"].listed(doc)
 
     def with_media(self, hook: str, number: int, doc: Mapping[str, Any]) -> tuple[Any, Handed]:
         """What a function returned, with the means to turn its media back."""
@@ -95,33 +112,48 @@ class Hooks:
         wanted = self._config.doc_to_visual
         if isinstance(wanted, FunctionRef):
             returned, handed = self._call("doc_to_visual", wanted, number, doc)
+            if not isinstance(returned, list | tuple | None):
+                raise TaskError("TaskError", f"doc_to_visual returned {type(returned).__name__}, not a list of media")
             return [handed.medium(value) for value in returned or []]
         names = [wanted] if isinstance(wanted, str) else list(wanted or [])
         found = [doc.get(name) for name in names]
         media = [one for value in found for one in (value if isinstance(value, list) else [value])]
         if not all(isinstance(one, Media) for one in media):
-            raise TaskError("TaskError", f"doc_to_visual names {', '.join(names)}, which hold no media in this document")
+            raise TaskError(
+                "TaskError", f"doc_to_visual names {', '.join(names)}, which hold no media in this document"
+            )
         return [one for one in media if isinstance(one, Media)]
 
-    def results(self, number: int, doc: Mapping[str, Any], results: list[Any]) -> Mapping[str, Any]:
-        """What `process_results` returned for a document and its filtered answers."""
+    def results(self, number: int, doc: Mapping[str, Any], results: list[Any], repeat: int) -> Mapping[str, Any]:
+        """What `process_results` returned for a document and its filtered answers; what it draws differs by repeat."""
         reference = self._config.process_results
         assert reference is not None
         function = self._code.find(reference)
         handed = Handed().document(doc, media=self._config.process_results_use_image)
         arguments: list[Any] = [handed, results]
         if "lmms_eval_specific_kwargs" in names_of(function):
-            arguments.append(self._special)
-        found = self._code.folder(reference).call(
-            "process_results", function, arguments, self._seed_of(number, "process_results")
-        )
+            arguments.append(deepcopy(self._special))
+        elif requires(function, 3):
+            arguments.append(None)  # upstream's `full_docs`, which its evaluator never fills
+        seed = self._seed_of(number, f"process_results {repeat}")
+        found = self._code.folder(reference).call("process_results", function, arguments, seed)
         if not isinstance(found, Mapping):
             raise TaskError("TaskError", f"process_results returned {type(found).__name__}, not metrics by name")
         return found
 
-    def filtered(self, name: str, reference: FunctionRef, apply: Callable[[], Any], number: int) -> Any:
-        """Run a filter of the task's Python as its code."""
-        return self._code.folder(reference).call(f"filter {name}", apply, (), self._seed_of(number, f"filter {name}"))
+    def filtered(
+        self,
+        name: str,
+        reference: FunctionRef,
+        apply: Callable[[list[Any], list[Any]], Any],
+        resps: list[Any],
+        number: int,
+        doc: Mapping[str, Any],
+    ) -> Any:
+        """Run a filter of the task's Python as its code, on one document."""
+        arguments = (resps, [Handed().document(doc, media=False)])
+        label = f"filter {name}"
+        return self._code.folder(reference).call(label, apply, arguments, self._seed_of(number, label))
 
     def _call(self, hook: str, reference: FunctionRef, number: int, doc: Mapping[str, Any]) -> tuple[Any, Handed]:
         function = self._code.find(reference)
@@ -130,18 +162,32 @@ class Hooks:
         special = self._target_special if hook == "doc_to_target" else self._special
         # Upstream's functions spell this argument in many ways: it is passed by position, to those that have a place.
         if hook != "doc_to_choice" and takes(function, 2) and (special or requires(function, 2)):
-            arguments.append(special)
+            arguments.append(deepcopy(special))
         seed = self._seed_of(number, hook)
         return self._code.folder(reference).call(hook, function, arguments, seed), handed
+
+    def _require(self, hook: str, doc: Mapping[str, Any]) -> None:
+        """A single word is a column's name: taken as text, a slip of the pen would be asked, or expected, everywhere."""
+        source = self._texts[hook].source
+        if source.isidentifier() and source not in doc:
+            raise TaskError("TaskError", f"{hook} names the column {source!r}; the document has {', '.join(doc)}")
 
     def _seed_of(self, number: int, hook: str) -> int:
         return derive_seed(self._seed, self._config.task, str(number), hook)
 
 
+def _literals(choices: Any) -> list[str]:
+    return (
+        list(choices.values() if isinstance(choices, Mapping) else choices) if isinstance(choices, list | dict) else []
+    )
+
+
 def _for_model(options: Mapping[str, Any] | None, model_name: str) -> dict[str, Any]:
-    """Upstream's rule: the entry named like the model over the default one; options without entries are the default."""
+    """Upstream's rule: the entry named like the model (or like the end of its path) over `dataset` over `default`; options
+    without such entries are the default themselves."""
     if not options:
         return {}
-    if "default" not in options and model_name not in options:
+    named = options.get(model_name) or options.get(model_name.rstrip("/").rpartition("/")[2])
+    if "default" not in options and "dataset" not in options and named is None:
         return dict(options)
-    return {**(options.get("default") or {}), **(options.get(model_name) or {})}
+    return {**(options.get("default") or {}), **(options.get("dataset") or {}), **(named or {})}

@@ -1,6 +1,7 @@
 """Metric items as plain JSON and back: what a task's Python returns must survive the way to the reducer unchanged.
 
-Numbers of numpy become Python's; tuples, infinities and NaN are tagged, so that an aggregation gets them as they were.
+Numbers of numpy become Python's; tuples, infinities, NaN and mappings with keys that are no text are tagged, so that an
+aggregation gets them as they were.
 """
 
 from __future__ import annotations
@@ -11,29 +12,35 @@ from typing import Any
 
 from assay_runner.tasks.errors import TaskError
 
-_TUPLE, _FLOAT = "!tuple", "!float"
+_TUPLE, _FLOAT, _DICT = "!tuple", "!float", "!dict"
 
 
-def to_plain(item: Any, metric: str) -> Any:
-    """The item as JSON data.
+def to_plain(item: Any, metric: str, *, tags: bool = True) -> Any:
+    """The item as JSON data. Without `tags`, for aggregations that read JSON themselves: tuples are lists, NaN is None.
 
     Raises:
         TaskError: it holds something that JSON cannot.
     """
-    if item is None or isinstance(item, str | bool | int):
+    if item is None or isinstance(item, bool | int):
         return item
+    if isinstance(item, str):
+        return item.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(item, float):
-        return float(item) if math.isfinite(item) else {_FLOAT: repr(float(item))}
-    if isinstance(item, tuple):
-        return {_TUPLE: [to_plain(inner, metric) for inner in item]}
-    if isinstance(item, list):
-        return [to_plain(inner, metric) for inner in item]
+        if math.isfinite(item):
+            return float(item)
+        return {_FLOAT: repr(float(item))} if tags or not math.isnan(item) else None
+    if isinstance(item, list | tuple):
+        plain = [to_plain(inner, metric, tags=tags) for inner in item]
+        return {_TUPLE: plain} if tags and isinstance(item, tuple) else plain
     if isinstance(item, set | frozenset):
-        return [to_plain(inner, metric) for inner in sorted(item, key=repr)]
+        return [to_plain(inner, metric, tags=tags) for inner in sorted(item, key=repr)]
     if isinstance(item, Mapping):
-        return {str(key): to_plain(inner, metric) for key, inner in item.items()}
-    if hasattr(item, "tolist"):
-        return to_plain(item.tolist(), metric)
+        pairs = [(key, to_plain(inner, metric, tags=tags)) for key, inner in item.items()]
+        if tags and any(not isinstance(key, str) or key.startswith("!") for key, _ in pairs):
+            return {_DICT: [[to_plain(key, metric), value] for key, value in pairs]}
+        return {str(key): value for key, value in pairs}
+    if type(item).__module__ == "numpy":
+        return to_plain(item.tolist(), metric, tags=tags)
     raise TaskError("TaskError", f"the item of metric {metric} is a {type(item).__name__}, which cannot be recorded")
 
 
@@ -46,5 +53,7 @@ def from_plain(item: Any) -> Any:
             return tuple(from_plain(inner) for inner in item[_TUPLE])
         if set(item) == {_FLOAT}:
             return float(item[_FLOAT])
+        if set(item) == {_DICT}:
+            return {from_plain(key): from_plain(value) for key, value in item[_DICT]}
         return {key: from_plain(inner) for key, inner in item.items()}
     return item

@@ -1,12 +1,12 @@
 """Turns a document into messages: the task's own messages, or visuals and text, with examples as chat turns in front.
 
-The same conversation is also rendered as raw text, for models without a chat template and for log-likelihoods, as long as
-no medium is in it.
+The same conversation is also rendered as raw text, for models without a chat template and for log-likelihoods, as long
+as no medium is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from assay_api.errors import SpecError
@@ -17,7 +17,8 @@ from assay_runner.tasks.errors import TaskError
 from assay_runner.tasks.hooks import Hooks
 from assay_runner.tasks.templates import Text as Template
 
-_ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {"system": "system", "user": "user", "assistant": "assistant"}
+Role = Literal["system", "user", "assistant"]
+_ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 _MEDIA = ("image", "audio", "video")
 
 
@@ -84,7 +85,7 @@ class Prompts:
         value = source.value(doc)
         values = value if isinstance(value, list) else [value]
         for one in values:
-            if not isinstance(one, Media):
+            if not isinstance(one, Media) or one.kind != kind:
                 raise TaskError("TaskError", f"{source.source!r} of doc_to_messages is no {kind} in this document")
         return values
 
@@ -95,7 +96,8 @@ def plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
         {
             "role": message.role,
             "content": [
-                {"type": "text", "text": part.text} if isinstance(part, Text) else part.reference() for part in message.parts
+                {"type": "text", "text": part.text} if isinstance(part, Text) else part.reference()
+                for part in message.parts
             ],
         }
         for message in messages
@@ -109,7 +111,7 @@ def _plain_text(messages: Sequence[Message]) -> str | None:
     return "\n".join(part.text for part in parts if isinstance(part, Text))
 
 
-def _declared(config: TaskConfig) -> list[tuple[Literal["system", "user", "assistant"], list[tuple[str, Template]]]]:
+def _declared(config: TaskConfig) -> list[tuple[Role, list[tuple[str, Template]]]]:
     found = []
     for place, message in enumerate(config.doc_to_messages or []):  # type: ignore[arg-type]
         field = f"doc_to_messages[{place}]"
@@ -117,14 +119,19 @@ def _declared(config: TaskConfig) -> list[tuple[Literal["system", "user", "assis
         content = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if message.get("role") not in _ROLES or not isinstance(content, list) or set(message) != {"role", "content"}:
             raise SpecError(
-                f"task {config.task}", field, "this is no message", "write {role: user, content: [{type: text, text: …}]}"
+                f"task {config.task}",
+                field,
+                "this is no message",
+                "write {role: user, content: [{type: text, text: …}]}",
             )
         parts = []
         for part in content:
             kind = part.get("type") if isinstance(part, dict) else None
             if kind not in ("text", *_MEDIA) or set(part) != {"type", kind}:
                 raise SpecError(
-                    f"task {config.task}", field, f"{part!r} is no part of a message",
+                    f"task {config.task}",
+                    field,
+                    f"{part!r} is no part of a message",
                     "write {type: text, text: …} or {type: image, image: COLUMN}; audio and video likewise",
                 )
             parts.append((str(kind), Template(str(part[kind]), config.task, field)))
@@ -132,18 +139,32 @@ def _declared(config: TaskConfig) -> list[tuple[Literal["system", "user", "assis
     return found
 
 
-def _returned(value: Any, medium: Any) -> tuple[Message, ...]:
+def _returned(value: Any, medium: Callable[[Any], Media]) -> tuple[Message, ...]:
     try:
-        return tuple(
-            Message(_ROLES[turn["role"]], tuple(_returned_parts(turn["content"], medium))) for turn in value
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TaskError("TaskError", f"doc_to_messages did not return messages ({type(error).__name__}: {error})") from error
+        turns = tuple(Message(_ROLES[turn["role"]], tuple(_returned_parts(turn["content"], medium))) for turn in value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        problem = f"doc_to_messages did not return messages ({type(error).__name__}: {error})"
+        raise TaskError("TaskError", problem) from error
+    if not any(turn.parts for turn in turns):
+        raise TaskError("TaskError", "doc_to_messages returned nothing to ask")
+    return turns
 
 
-def _returned_parts(content: Any, medium: Any) -> list[Part]:
+def _returned_parts(content: Any, medium: Callable[[Any], Media]) -> list[Part]:
     if isinstance(content, str):
         return [Text(content)]
-    return [
-        Text(part["text"]) if part["type"] == "text" else medium(part.get("url", part.get(part["type"]))) for part in content
-    ]
+    return [_returned_part(part, medium) for part in content]
+
+
+def _returned_part(part: Mapping[str, Any], medium: Callable[[Any], Media]) -> Part:
+    kind = part["type"]
+    if kind == "text":
+        if not isinstance(part["text"], str):
+            raise ValueError(f"a text is {type(part['text']).__name__}")
+        return Text(part["text"])
+    if kind not in _MEDIA or set(part) - {"type", "url", kind}:
+        raise ValueError(f"a part has type {kind!r} with {', '.join(sorted(map(str, part)))}")
+    found = medium(part["url"] if "url" in part else part[kind])
+    if found.kind != kind:
+        raise ValueError(f"what was given as {kind} is {found.mime}")
+    return found

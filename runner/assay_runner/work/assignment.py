@@ -15,7 +15,6 @@ from statistics import median
 
 from assay_api.layout import ChunkId
 
-
 PATIENCE = 600.0
 """Seconds a live worker may hold a chunk while nobody has finished one yet."""
 

@@ -1,11 +1,12 @@
 """What a person is told while a run goes on is right and readable."""
 
 import pytest
+from rich.console import Console
+
 from assay_api.layout import ChunkId, progress
 from assay_api.records import Progress
 from assay_runner.cli.progress import Snapshot, Watch, describe, duration, render
 from assay_runner.store.file import FileStore
-from rich.console import Console
 from support.runs import planned
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
 from assay_api.errors import Incomplete
 from assay_api.layout import ChunkId, sample_id
 from assay_api.plan import DataPin, ModelPlan, Plan, TaskPlan
@@ -9,8 +12,6 @@ from assay_api.records import SampleRecord
 from assay_runner.reduce.verify import read_markers, verified_chunks
 from assay_runner.store.base import NotFoundInStore, StoreUnavailable
 from assay_runner.work.commit import Get, Lost, Put, PutIfAbsent, commit
-from hypothesis import event, given, settings
-from hypothesis import strategies as st
 
 PLAN = Plan(
     assay_version="0",
@@ -46,6 +47,7 @@ class SimulatedStore:
         match operation:
             case Put(key, data):
                 self.objects[key] = data
+                return None
             case PutIfAbsent(key, data):
                 return key not in self.objects and not self.objects.update({key: data})
             case Get(key):

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 import statsmodels.api as sm
+
 from assay_runner.backends.base import Response
 from assay_runner.records import read_samples
 from support.runs import TASK, WORDS, AnsweringBackend, planned, results_bytes, worker, write_task
