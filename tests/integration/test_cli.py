@@ -64,6 +64,16 @@ def test_tasks_lists_what_is_shipped_and_what_a_folder_adds(assay, job, tmp_path
     assert "easy_vqa" in assay("tasks", check=0).stdout
 
 
+def test_the_order_of_a_set_in_task_code_is_the_same_in_every_process(assay, job, tmp_path):
+    order = "float(int(''.join(str('abcdefghi'.index(letter)) for letter in set('abcdefghi'))))"
+    (tmp_path / "tasks" / "utils.py").write_text(f"def score(doc, results):\n    return {{'exact_match': {order}}}\n")
+    task = (tmp_path / "tasks" / "colours.yaml").read_text()
+    lines = [line for line in task.splitlines() if "utils.lenient" not in line]
+    (tmp_path / "tasks" / "colours.yaml").write_text("\n".join(lines))
+    first, second = (assay("run", job, "--json", "--store", tmp_path / name, check=0).stdout for name in "ab")
+    assert first == second
+
+
 def test_the_key_never_shows(assay, job, tmp_path):
     secret = "sk-very-secret-indeed"
     done = assay("run", job, "--store", tmp_path / "s", env={"OPENAI_API_KEY": secret}, check=0)

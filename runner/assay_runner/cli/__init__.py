@@ -6,11 +6,13 @@ Nothing beyond argparse is imported before the subcommand is known, so `assay --
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from assay_runner import __version__
 
+_RUNS_TASK_CODE = ("run", "plan", "work", "reduce")
 _EXIT_CODES = "exit codes: 0 done; 1 failed; 64 the manifest or a task is wrong; 75 stopped, may be resumed"
 
 
@@ -67,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
+    if arguments is None and options.command in _RUNS_TASK_CODE:
+        _fix_hashes()
     from assay_api.errors import EXIT_STOPPED, AssayError
 
     try:
@@ -77,6 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("assay: stopped.", file=sys.stderr)
         return EXIT_STOPPED
+
+
+def _fix_hashes() -> None:
+    """Start anew with a fixed seed for hashes: the order of a set of texts must not depend on the process that a task's
+    Python runs in."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "assay_runner", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 
 def _dispatch(options: argparse.Namespace) -> int:

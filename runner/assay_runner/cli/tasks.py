@@ -30,9 +30,10 @@ def tasks(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("name", "kind", "output", "dataset", "description"):
+    columns = ("name", "kind", "modality", "output", "dataset", "description")
+    for name in columns:
         table.add_column(name)
     for row in rows:
-        table.add_row(*(str(row.get(name) or "") for name in ("name", "kind", "output", "dataset", "description")))
+        table.add_row(*(str(row.get(name) or "") for name in columns))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     return EXIT_DONE

@@ -24,6 +24,7 @@ from typing import Any
 from assay_api.errors import AssayError, SpecError
 from assay_runner.tasks import compat
 from assay_runner.tasks.errors import TaskError
+from assay_runner.tasks.module_state import ModuleState
 
 _LOCK = threading.RLock()
 _LONGEST = 400
@@ -37,6 +38,7 @@ class TaskCode:
         self._folder = folder
         self._modules: dict[str, ModuleType] = {}
         self._found: set[str] = set()
+        self._state = ModuleState()
         files = {path.stem for path in folder.glob("*.py")}
         packages = {path.name for path in folder.glob("*/") if any(path.glob("*.py"))}
         # A task file that is called like a module of the standard library must not stand in for it.
@@ -74,7 +76,7 @@ class TaskCode:
         Raises:
             TaskError: it raised, or tried to end the process.
         """
-        with self.active(), _seeded(seed):
+        with self.active(), _seeded(seed), self._unchanged():
             try:
                 return function(*arguments)
             except (AssayError, TaskError):
@@ -100,6 +102,15 @@ class TaskCode:
                 self._modules = {name: sys.modules.pop(name) for name in self._found if name in sys.modules}
                 sys.modules.update(hidden)
                 _Finder.active = outer
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Put back what a call changes in the variables of the task's modules."""
+        self._state.watch(self._modules.values())
+        try:
+            yield
+        finally:
+            self._state.restore()
 
     def spec_of(self, name: str) -> ModuleSpec | None:
         """Where the folder, or the stand-in for lmms-eval, holds the module; None when neither does."""
