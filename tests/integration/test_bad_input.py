@@ -4,7 +4,6 @@ Nothing of a refused run is left that a later one could trip over: no results, a
 """
 
 import json
-import os
 
 import pytest
 
@@ -147,11 +146,3 @@ def test_a_function_that_raises_is_an_error_row_and_stops_nothing_else(attempt, 
     assert code == 0
     results = json.loads(next((tmp_path / "store").rglob("results.json")).read_bytes())
     assert results["coverage"]["errors"] == 1 and results["coverage"]["scored"] == 19
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(attempt, tmp_path):
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o500)
-    code, sentence = attempt(store=str(folder))
-    assert code == 1 and str(folder) in sentence

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.endpoint import MODEL, TestEndpoint
-from support.runs import colours, write_task
+from support.endpoint import TestEndpoint
+from support.runs import colours, finished, start_run, write_job
 
 RUNS = 30
 
@@ -26,38 +26,7 @@ def endpoint():
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, endpoint):
-    folder = tmp_path_factory.mktemp("kills")
-    write_task(folder / "tasks", documents=600)
-    path = folder / "job.yaml"
-    path.write_text(
-        f"""
-apiVersion: assay.dev/v1alpha1
-kind: EvalJob
-metadata: {{name: kills}}
-spec:
-  model: {{backend: openai, name: {MODEL}, endpoint: {{url: "{endpoint.url}", maxConcurrency: 4}}}}
-  tasks: [{{name: colours}}]
-  taskSources: [{{uri: tasks}}]
-  chunkSize: 10
-"""
-    )
-    return path
-
-
-def start(job: Path, store: str, workers: int, **kwargs) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "-m",
-        "assay_runner",
-        "run",
-        str(job),
-        "--store",
-        store,
-        "--workers",
-        str(workers),
-        "--json",
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+    return write_job(tmp_path_factory.mktemp("kills"), endpoint.url, documents=600)
 
 
 def children(process: subprocess.Popen) -> list[int]:
@@ -67,20 +36,14 @@ def children(process: subprocess.Popen) -> list[int]:
         return []
 
 
-def finish(process: subprocess.Popen) -> bytes:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err.decode()
-    return out
-
-
 @pytest.fixture(scope="module")
 def undisturbed(job, tmp_path_factory):
-    return finish(start(job, str(tmp_path_factory.mktemp("plain")), 1))
+    return finished(start_run(job, str(tmp_path_factory.mktemp("plain")), 1))
 
 
 @pytest.mark.parametrize("workers", [2, 5])
 def test_more_workers_give_the_same_bytes(job, undisturbed, tmp_path, workers):
-    assert finish(start(job, str(tmp_path), workers)) == undisturbed
+    assert finished(start_run(job, str(tmp_path), workers)) == undisturbed
 
 
 @pytest.mark.timeout(1200)
@@ -90,7 +53,7 @@ def test_30_runs_with_workers_killed_at_random_moments_give_the_same_bytes(job, 
     for number in range(RUNS):
         store = tmp_path / f"run{number}"
         while True:
-            process = start(job, str(store), chance.randint(1, 3))
+            process = start_run(job, str(store), chance.randint(1, 3))
             # Sometimes everything dies, the parent too, and the user starts again with another number of workers.
             everything = (
                 time.monotonic() + chance.uniform(0.7, 2.5) if chance.random() < 0.4 and restarted < RUNS else None
@@ -146,7 +109,7 @@ def test_a_worker_paused_for_longer_than_all_the_rest_took_changes_nothing(job, 
 
 
 def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_resume_it(job, undisturbed, tmp_path):
-    process = start(job, str(tmp_path), 2)
+    process = start_run(job, str(tmp_path), 2)
     while not list(tmp_path.rglob("*.commit")):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -155,11 +118,11 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_resume_it(job, undisturbe
     assert f"assay run {job}" in err.decode()
     assert not children(process)
     assert list(tmp_path.rglob("*.commit")) and not list(tmp_path.rglob("results.json"))
-    assert finish(start(job, str(tmp_path), 3)) == undisturbed
+    assert finished(start_run(job, str(tmp_path), 3)) == undisturbed
 
 
 def test_a_worker_stopped_by_sigterm_exits_75_within_its_grace_period(job, tmp_path):
-    process = start(job, str(tmp_path), 1)
+    process = start_run(job, str(tmp_path), 1)
     while not list(tmp_path.rglob("*.commit")):
         time.sleep(0.02)
     run = next(tmp_path.rglob("plan.json")).parent
@@ -177,8 +140,8 @@ def test_a_worker_stopped_by_sigterm_exits_75_within_its_grace_period(job, tmp_p
 
 
 def test_a_run_that_is_complete_is_shown_and_not_done_again(job, undisturbed, tmp_path):
-    finish(start(job, str(tmp_path), 2))
-    process = start(job, str(tmp_path), 2)
+    finished(start_run(job, str(tmp_path), 2))
+    process = start_run(job, str(tmp_path), 2)
     out, err = process.communicate(timeout=60)
     assert out == undisturbed and b"already complete" in err
 

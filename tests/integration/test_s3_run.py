@@ -5,16 +5,14 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from support.endpoint import MODEL, TestEndpoint
+from support.endpoint import TestEndpoint
 from support.faulty_s3 import Fault, FaultyS3, MemoryS3
-from support.runs import colours, write_task
+from support.runs import colours, finished, start_run, write_job
 from support.s3 import s3_server, s3_store
 
 __all__ = ["s3_server", "s3_store"]
@@ -22,59 +20,22 @@ __all__ = ["s3_server", "s3_store"]
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("s3-run")
-    write_task(folder / "tasks", documents=200)
     with TestEndpoint(latency=0.01, answer=colours) as endpoint:
-        path = folder / "job.yaml"
-        path.write_text(
-            f"""
-apiVersion: assay.dev/v1alpha1
-kind: EvalJob
-metadata: {{name: colours}}
-spec:
-  model: {{backend: openai, name: {MODEL}, endpoint: {{url: "{endpoint.url}", maxConcurrency: 4}}}}
-  tasks: [{{name: colours}}]
-  taskSources: [{{uri: tasks}}]
-  chunkSize: 10
-"""
-        )
-        yield path
+        yield write_job(tmp_path_factory.mktemp("s3-run"), endpoint.url, documents=200)
 
 
 @pytest.fixture(scope="module")
 def over_a_folder(job, tmp_path_factory):
-    return finished(start(job, str(tmp_path_factory.mktemp("folder")), 1))
-
-
-def start(job: Path, store: str, workers: int) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        "-m",
-        "assay_runner",
-        "run",
-        str(job),
-        "--store",
-        store,
-        "--workers",
-        str(workers),
-        "--json",
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def finished(process: subprocess.Popen) -> bytes:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err.decode()
-    return out
+    return finished(start_run(job, str(tmp_path_factory.mktemp("folder")), 1))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_s3_gives_the_same_bytes_as_a_folder(job, over_a_folder, s3_store, workers):
-    assert finished(start(job, s3_store().uri, workers)) == over_a_folder
+    assert finished(start_run(job, s3_store().uri, workers)) == over_a_folder
 
 
 def test_workers_killed_on_s3_change_nothing(job, over_a_folder, s3_store):
-    process = start(job, s3_store().uri, 3)
+    process = start_run(job, s3_store().uri, 3)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for _ in range(4):
         time.sleep(0.8)
@@ -89,7 +50,7 @@ def test_where_writes_are_not_conditional_the_run_says_so_and_pins_what_it_read(
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
             monkeypatch.setenv(name, "us-east-1")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
-        assert finished(start(job, "s3://bucket/runs", 2)) == over_a_folder
+        assert finished(start_run(job, "s3://bucket/runs", 2)) == over_a_folder
         run = assay("plan", job, "--store", "s3://bucket/runs", check=0).stdout.splitlines()
         assert any("storage: fallback" in line for line in run)
         address = run[-1].removeprefix("run: ")
@@ -107,4 +68,4 @@ def test_a_store_that_loses_refuses_and_cuts_answers_at_random_changes_nothing(j
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
             monkeypatch.setenv(name, "us-east-1")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
-        assert finished(start(job, "s3://bucket/runs", 2)) == over_a_folder
+        assert finished(start_run(job, "s3://bucket/runs", 2)) == over_a_folder

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed
 from assay_runner.work.stage import open_stages
 from assay_runner.work.worker import Worker, WorkerSettings
+from support.endpoint import MODEL as ENDPOINT_MODEL
 from support.endpoint import reply
 
 WORDS = ("red", "green", "blue", "teal")
@@ -104,6 +107,49 @@ def job(folder: Path, /, **spec: Any) -> EvalJob:
         ),
         "job.yaml",
     )
+
+
+def write_job(folder: Path, url: str, *, documents: int, in_flight: int = 4) -> Path:
+    """A manifest beside its task folder, over an endpoint that knows the answers."""
+    write_task(folder / "tasks", documents=documents)
+    path = folder / "job.yaml"
+    path.write_text(
+        f"""
+apiVersion: assay.dev/v1alpha1
+kind: EvalJob
+metadata: {{name: colours}}
+spec:
+  model: {{backend: openai, name: {ENDPOINT_MODEL}, endpoint: {{url: "{url}", maxConcurrency: {in_flight}}}}}
+  tasks: [{{name: colours}}]
+  taskSources: [{{uri: tasks}}]
+  chunkSize: 10
+"""
+    )
+    return path
+
+
+def start_run(job: Path, store: str, workers: int) -> subprocess.Popen[bytes]:
+    """`assay run`, as a user types it, with results.json on its standard output."""
+    command = [
+        sys.executable,
+        "-m",
+        "assay_runner",
+        "run",
+        str(job),
+        "--store",
+        store,
+        "--workers",
+        str(workers),
+        "--json",
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finished(process: subprocess.Popen[bytes]) -> bytes:
+    """What the run printed, when it ended well."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err.decode()
+    return out
 
 
 @dataclass

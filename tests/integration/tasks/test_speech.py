@@ -24,7 +24,9 @@ def recording(path, pitch: int) -> bytes:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        file.writeframes(b"".join(struct.pack("<h", int(9000 * math.sin(n * pitch / 16000 * 6.283))) for n in range(1600)))
+        file.writeframes(
+            b"".join(struct.pack("<h", int(9000 * math.sin(n * pitch / 16000 * 6.283))) for n in range(1600))
+        )
     return path.read_bytes()
 
 

@@ -1,7 +1,5 @@
 """Whatever happens to any number of workers and to the store, each planned sample counts once, or the run is refused."""
 
-from dataclasses import dataclass, field
-
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +8,9 @@ from assay_api.layout import ChunkId, sample_id
 from assay_api.plan import DataPin, ModelPlan, Plan, TaskPlan
 from assay_api.records import SampleRecord
 from assay_runner.reduce.verify import read_markers, verified_chunks
-from assay_runner.store.base import NotFoundInStore, StoreUnavailable
-from assay_runner.work.commit import Get, Lost, Put, PutIfAbsent, commit
+from assay_runner.store.base import StoreUnavailable
+from assay_runner.work.commit import Get, Lost, commit
+from support.simulated import SimulatedStore
 
 PLAN = Plan(
     assay_version="0",
@@ -36,33 +35,6 @@ PLANNED = [
     for document in range(task.documents)
     for repeat in range(task.repeats)
 ]
-
-
-@dataclass
-class SimulatedStore:
-    uri: str = "memory:"
-    objects: dict[str, bytes] = field(default_factory=dict)
-
-    def apply(self, operation):
-        match operation:
-            case Put(key, data):
-                self.objects[key] = data
-                return None
-            case PutIfAbsent(key, data):
-                return key not in self.objects and not self.objects.update({key: data})
-            case Get(key):
-                return self.objects.get(key)
-
-    def get(self, key):
-        if key not in self.objects:
-            raise NotFoundInStore(key)
-        return self.objects[key]
-
-    def list(self, prefix, *, recursive=True):
-        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
-
-    def location(self, key):
-        return key
 
 
 def records(chunk, worker):

@@ -1,7 +1,5 @@
 """Whatever the store loses or repeats, and whoever dies, a chunk counts once or the reducer refuses."""
 
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +8,8 @@ from assay_api.layout import ChunkId
 from assay_api.records import Marker, SampleRecord
 from assay_runner.records import decode_records
 from assay_runner.store.base import StoreUnavailable
-from assay_runner.work.commit import Get, Lost, Outcome, Put, PutIfAbsent, commit
+from assay_runner.work.commit import Get, Lost, Outcome, Put, commit
+from support.simulated import SimulatedStore
 
 PLAN = "a" * 64
 CHUNK = ChunkId("task", 3)
@@ -21,24 +20,6 @@ def records(worker: int) -> list[SampleRecord]:
         SampleRecord(id=f"task/{number}/0", document=number, repeat=0, items={"acc": float(worker)})
         for number in (6, 7)
     ]
-
-
-@dataclass
-class SimulatedStore:
-    objects: dict[str, bytes] = field(default_factory=dict)
-
-    def apply(self, operation):
-        match operation:
-            case Put(key, data):
-                self.objects[key] = data
-                return None
-            case PutIfAbsent(key, data):
-                if key in self.objects:
-                    return False
-                self.objects[key] = data
-                return True
-            case Get(key):
-                return self.objects.get(key)
 
 
 FAULTS = st.sampled_from(["none", "none", "none", "answer lost", "request lost", "delayed", "crash"])
