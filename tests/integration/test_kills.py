@@ -81,6 +81,24 @@ def test_30_runs_with_workers_killed_at_random_moments_give_the_same_bytes(job, 
     assert killed >= RUNS and restarted >= 3
 
 
+def test_a_worker_that_is_killed_again_and_again_fails_the_run_with_a_sentence_and_keeps_what_was_done(job, tmp_path):
+    process = start_run(job, str(tmp_path), 1)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        for child in children(process):
+            time.sleep(0.3)
+            kill(child)
+        time.sleep(0.02)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 1 and not out
+    lines = err.decode().splitlines()
+    assert lines[-1].startswith(
+        "assay: worker 0 was killed again and again (SIGKILL, as the system does when memory runs out)"
+    )
+    assert f"  assay run {job} --store {tmp_path} --workers 1" in lines
+    assert sum("starting it again" in line for line in lines) == 3
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

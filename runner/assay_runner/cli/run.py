@@ -10,7 +10,7 @@ import sys
 import time
 
 from assay_api import layout
-from assay_api.errors import EXIT_DONE, EXIT_STOPPED, AssayError
+from assay_api.errors import EXIT_DONE, EXIT_STOPPED, Failed
 from assay_api.evaljob import BackendName
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.progress import Display, Watch, duration
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate, print the results, and return the exit code.
 
     Raises:
-        AssayError: planning, working or reducing failed.
+        Failed: working failed; the exit code is that of the worker that decided it.
+        AssayError: planning or reducing failed.
     """
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -43,8 +44,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         _work(prepared, workers)
     except KeyboardInterrupt:
-        _say(f"stopped; what was committed is kept. Resume with:\n  assay run {_again(options)}")
+        _say(f"stopped; {_how_to_resume(options)}")
         return EXIT_STOPPED
+    except Failed:
+        _say(_how_to_resume(options))
+        raise
     store, probed = committing_store(prepared.store)
     reduce_run(prepared.root, store, probed, wall_seconds=time.monotonic() - started)
     _say(f"done in {duration(time.monotonic() - started)}")
@@ -58,7 +62,7 @@ def _work(prepared: Prepared, workers: int) -> None:
         supervisor = Supervisor(worker_command(prepared.uri, workers, os.getpid()), workers, display.note)
         ending = supervisor.run(display.tick)
     if ending.code != EXIT_DONE:
-        error = AssayError(ending.message)
+        error = Failed(ending.message)
         error.exit_code = ending.code
         raise error
 
@@ -91,6 +95,10 @@ def _default_workers(prepared: Prepared) -> int:
     else:
         wanted = 1
     return min(wanted, prepared.plan.chunks)
+
+
+def _how_to_resume(options: argparse.Namespace) -> str:
+    return f"what was committed is kept. Resume with:\n  assay run {_again(options)}"
 
 
 def _again(options: argparse.Namespace) -> str:

@@ -59,13 +59,15 @@ class Supervisor:
         """
         try:
             self._children = [self._start(index) for index in range(self.workers)]
-            while self._running():
+            while True:
                 ending = self._look()
                 if ending:
                     return ending
+                # As `_look` found them: a worker that was killed since is still to be replaced.
+                if all(child.process.returncode is not None for child in self._children):
+                    return self._verdict()
                 tick()
                 time.sleep(_POLL)
-            return self._look() or self._verdict()
         except KeyboardInterrupt:
             self._stop_all()
             raise
@@ -141,6 +143,9 @@ def _last_words(child: _Child) -> str:
     said = [line.removeprefix("assay: ") for line in lines if line.startswith("assay: ")]
     if said:
         return said[-1]
-    ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    ended = f"ended with exit code {code}"
+    if code < 0:
+        hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+        ended = f"was killed again and again ({signal.Signals(-code).name}{hint})"
     last = "\n".join(lines[-15:])
     return f"worker {child.index} {ended}{': ' if last else '.'}{last}"
