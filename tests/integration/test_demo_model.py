@@ -11,16 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from support.s3 import s3_store
+
+__all__ = ["s3_store"]
+
 ROOT = Path(__file__).parents[2]
 
 
-def evaluate(store: Path, workers: int, *options: str, kill: bool = False) -> bytes:
+def evaluate(store: Path | str, workers: int, *options: str, kill: bool = False) -> bytes:
     command = [sys.executable, "-m", "assay_runner", "run", "examples/easy-vqa.yaml", "--store", str(store), "--json"]
     process = subprocess.Popen(
         [*command, "--workers", str(workers), *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     if kill:
-        while not list(store.rglob("*.commit")) and process.poll() is None:
+        while not list(Path(store).rglob("*.commit")) and process.poll() is None:
             time.sleep(0.05)
         victims = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(victims[0]), signal.SIGKILL)
@@ -29,8 +33,9 @@ def evaluate(store: Path, workers: int, *options: str, kill: bool = False) -> by
     return out
 
 
-def test_workers_and_kills_do_not_change_a_byte_of_a_real_model_s_results(tmp_path):
+def test_workers_kills_and_storage_do_not_change_a_byte_of_a_real_model_s_results(tmp_path, s3_store):
     first = evaluate(tmp_path / "one", 1, "--limit", "600")
+    assert evaluate(s3_store().uri, 2, "--limit", "600") == first
     assert evaluate(tmp_path / "three", 3, "--limit", "600") == first
     assert evaluate(tmp_path / "killed", 2, "--limit", "600", kill=True) == first
 
