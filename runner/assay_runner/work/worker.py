@@ -27,6 +27,9 @@ from assay_runner.work.commit import Outcome
 from assay_runner.work.pipeline import Committed, Pipeline
 from assay_runner.work.stage import Stage
 
+_LAST_WORDS = 2.0
+"""Seconds for one's own last commit to return after every marker has been seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -87,7 +90,7 @@ class Worker:
         self._tally = _Tally()
         self._beat = 0
         self._state: str = "starting"
-        self._stop = asyncio.Event()
+        self._stop, self._looking = asyncio.Event(), asyncio.Lock()
         self._pipeline: Pipeline | None = None
         self._claimed: ChunkId | None = None
 
@@ -153,11 +156,14 @@ class Worker:
             clock=self._clock,
         )
         running = asyncio.create_task(self._pipeline.run())
-        stopping = asyncio.create_task(self._stop.wait())
+        ends = {asyncio.create_task(self._stop.wait()), asyncio.create_task(self._see_the_end())}
         try:
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                await asyncio.wait({running}, timeout=self._settings.grace)
+                # When the run is over, what is still open here has been committed by others.
+                over = len(self._board.committed) == len(self._board.chunks)
+                patience = _LAST_WORDS if over else self._settings.grace
+                await asyncio.wait({running}, timeout=patience)
             if not running.done():
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
@@ -166,7 +172,8 @@ class Worker:
         except BaseExceptionGroup as group:
             raise _foremost(group) from group
         finally:
-            stopping.cancel()
+            for end in ends:
+                end.cancel()
             self._pipeline = None
 
     async def _next_chunk(self) -> ChunkId | None:
@@ -187,9 +194,20 @@ class Worker:
             await self._pause(self._settings.poll)
         return None
 
+    async def _see_the_end(self) -> None:
+        """Return when every chunk is committed, also while this worker's own chunks make no progress."""
+        pause = self._settings.silence / 2
+        while len(self._board.committed) < len(self._board.chunks):
+            await asyncio.sleep(max(self._settings.poll, pause - (self._clock() - self._looked)))
+            if self._clock() - self._looked >= pause:
+                # A store that is away for a moment is no reason to end: the pipeline will say so if it stays away.
+                with contextlib.suppress(Failed):
+                    await self._look()
+
     async def _look(self) -> None:
-        await asyncio.to_thread(self._board.refresh)
-        self._looked = self._clock()
+        async with self._looking:
+            await asyncio.to_thread(self._board.refresh)
+            self._looked = self._clock()
 
     def _situation(self) -> Situation:
         return Situation(

@@ -138,6 +138,19 @@ def test_a_backend_that_dies_ends_the_worker_and_commits_nothing_for_open_chunks
     assert not any(key.endswith(".commit") for key in run.store.list("chunks/"))
 
 
+def test_a_worker_whose_backend_hangs_ends_when_others_have_finished_the_run(run, expected):
+    async def scene():
+        hung = asyncio.create_task(
+            worker(run, "hung", AnsweringBackend(gate=asyncio.Event()), index=0, workers=2).run()
+        )
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(worker(run, "busy", AnsweringBackend(), index=1, workers=2).run(), 30)
+        await asyncio.wait_for(hung, 10)
+
+    asyncio.run(scene())
+    assert results_bytes(run) == expected
+
+
 def test_a_stop_within_the_grace_period_leaves_no_open_chunk_behind(run):
     async def scene():
         stopping = worker(run, "w0", AnsweringBackend(delay=0.05), index=0)
