@@ -27,7 +27,8 @@ class MetricResult(Record):
     ci_low: float | None = None
     ci_high: float | None = None
     method: str
-    """How the interval was made: `wilson`, `t`, `clustered-t`, `bootstrap`, `cluster-bootstrap`, `none`."""
+    """How the interval was made: `wilson`, `t`, `clustered-t`, `bootstrap`, `cluster-bootstrap`,
+    `normal` (groups), `none`."""
 
 
 class TaskResult(Record):

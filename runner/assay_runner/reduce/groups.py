@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from assay_api.errors import SpecError
 from assay_api.plan import GroupPlan, Plan
 from assay_api.results import GroupResult, MetricResult, TaskResult
+from assay_runner.reduce.metric_result import metric_result
 from assay_runner.statistics.estimate import Estimate
 from assay_runner.statistics.group import mean_of_tasks
 
@@ -32,18 +33,7 @@ def _metrics(group: GroupPlan, wanted: dict[str, object], members: Sequence[Task
         estimated = mean_of_tasks(
             [_estimate(part) for part in parts], weight_by_size=bool(wanted.get("weight_by_size"))
         )
-        yield MetricResult(
-            metric=name,
-            filter=str(filtered),
-            value=estimated.value,
-            higher_is_better=parts[0].higher_is_better,
-            n=estimated.n,
-            clusters=estimated.clusters,
-            stderr=estimated.stderr,
-            ci_low=estimated.ci_low,
-            ci_high=estimated.ci_high,
-            method=estimated.method,
-        )
+        yield metric_result(name, str(filtered), parts[0].higher_is_better, estimated)
 
 
 def _filters(name: str, members: Sequence[TaskResult]) -> list[str]:

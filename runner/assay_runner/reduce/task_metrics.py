@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from assay_api.results import MetricResult
+from assay_runner.reduce.metric_result import metric_result
 from assay_runner.reduce.tally import Scored, TaskTally
 from assay_runner.statistics import aggregations, repeats
 from assay_runner.statistics.aggregations import Aggregation
@@ -84,15 +85,4 @@ def _aggregation(spec: MetricSpec) -> Aggregation:
 
 
 def _result(spec: MetricSpec, name: str, estimated: Estimate) -> MetricResult:
-    return MetricResult(
-        metric=name,
-        filter=spec.filter,
-        value=estimated.value,
-        higher_is_better=spec.higher_is_better,
-        n=estimated.n,
-        clusters=estimated.clusters,
-        stderr=estimated.stderr,
-        ci_low=estimated.ci_low,
-        ci_high=estimated.ci_high,
-        method=estimated.method,
-    )
+    return metric_result(name, spec.filter, spec.higher_is_better, estimated)
