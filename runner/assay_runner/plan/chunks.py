@@ -25,19 +25,21 @@ def document_cost(document: Mapping[str, Any]) -> float:
     return 100.0 + sum(_value_cost(value) for value in document.values())
 
 
-def boundaries(costs: Sequence[float], size: int | None) -> tuple[int, ...]:
+def boundaries(costs: Sequence[float], size: int | None, batch: int = 1) -> tuple[int, ...]:
     """Where chunks begin and end: chunk i holds documents result[i] up to result[i + 1].
 
     Args:
         costs: one positive cost per document, at least one document.
         size: documents per chunk when the user fixed it; otherwise chunks hold equal cost, 16 to 256 documents.
+        batch: requests that the backend runs together: a chunk that is smaller would leave it half empty.
     """
     if size is not None:
         return (*range(0, len(costs), size), len(costs))
     target = sum(costs) / WANTED
+    smallest = min(max(SMALLEST, batch), LARGEST)
     cuts, held, cost = [0], 0, 0.0
     for index, document in enumerate(costs):
-        if held >= LARGEST or (held >= SMALLEST and cost + document / 2 > target):
+        if held >= LARGEST or (held >= smallest and cost + document / 2 > target):
             cuts.append(index)
             held, cost = 0, 0.0
         held += 1

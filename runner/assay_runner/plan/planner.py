@@ -165,7 +165,11 @@ def _plan_task(
     data = stage(store, rows, loaded.source, in_place=settings.in_place)
     fewshot = _plan_fewshot(resolved, task, store, settings, data) if task.num_fewshot else None
     plan = draft.model_copy(
-        update={"data": data, "fewshot": fewshot, "boundaries": boundaries(costs, job.spec.chunk_size)}
+        update={
+            "data": data,
+            "fewshot": fewshot,
+            "boundaries": boundaries(costs, job.spec.chunk_size, description.batch_size),
+        }
     )
     check_task(plan, folder, job.spec.seed, job.spec.model.name, store, resolved, description)
     return plan
