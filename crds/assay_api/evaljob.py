@@ -18,7 +18,9 @@ GROUP = "assay.dev"
 VERSION = "v1alpha1"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
-TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", min_length=1, max_length=128)]
+TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+"""Names of tasks: they are parts of keys in the store and of sample ids."""
+TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, min_length=1, max_length=128)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 StoreUri = Annotated[

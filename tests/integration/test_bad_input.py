@@ -21,17 +21,21 @@ def endpoint():
 def attempt(tmp_path, assay, endpoint):
     """Run a job over the colours task with changes; returns (exit code, last line of stderr)."""
 
-    def run(*, task=TASK, utils=UTILS, rows=None, spec=None, key="right", store=None, command="run", env=None):
+    def run(
+        *, task=TASK, utils=UTILS, rows=None, spec=None, key="right", store=None, command="run", env=None, base=None
+    ):
         folder = write_task(tmp_path / "tasks", documents=20, task=task, utils=utils)
+        if base is not None:
+            (folder / "base.yaml").write_text(base)
         if rows is not None:
             (folder / "colours.jsonl").write_text(rows)
-        base = {
+        defaults = {
             "model": {"backend": "openai", "name": MODEL, "endpoint": {"url": endpoint.url}},
             "tasks": [{"name": "colours"}],
             "taskSources": [{"uri": "tasks"}],
         }
         manifest = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "bad"}}
-        (tmp_path / "job.yaml").write_text(json.dumps(manifest | {"spec": base | (spec or {})}))
+        (tmp_path / "job.yaml").write_text(json.dumps(manifest | {"spec": defaults | (spec or {})}))
         where = store or str(tmp_path / "store")
         done = assay(command, "job.yaml", "--store", where, env={"OPENAI_API_KEY": key} | (env or {}))
         lines = [line for line in done.stderr.strip().splitlines() if line.startswith("assay: ")]
@@ -96,6 +100,16 @@ ROWS = [
     ("missing function", {"task": TASK.replace("utils.score", "utils.scores")}, 64, ["utils", "scores"]),
     ("task code that does not compile", {"utils": "def score(:\n"}, 64, ["utils.py"]),
     ("unknown field of a task", {"task": TASK + "temprature: 1\n"}, 64, ["colours", "temprature"]),
+    (
+        "a task whose name would be a path",
+        {
+            "task": "group: both\ntask: [{task: a/b, include: base.yaml}]\n",
+            "spec": {"tasks": [{"name": "both"}]},
+            "base": TASK,
+        },
+        64,
+        ["'a/b' cannot be a task's name"],
+    ),
     ("task file that is no YAML", {"task": "task: [colours\n"}, 64, ["colours"]),
     ("empty dataset", {"rows": ""}, 64, ["no documents"]),
     ("duplicate ids", {"rows": '{"thing": "a", "colour": "red", "shelf": "s"}\n' * 2}, 64, ["id_key", "a"]),

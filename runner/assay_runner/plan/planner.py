@@ -6,12 +6,13 @@ folder, endpoint) goes into the run's placement, which no number depends on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay_api.errors import SpecError
-from assay_api.evaljob import BackendName, EvalJob, TaskRef
+from assay_api.evaljob import TASK_NAME, BackendName, EvalJob, TaskRef
 from assay_api.plan import CodePin, DataPin, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
 from assay_api.records import Placement
 from assay_runner import __version__
@@ -139,6 +140,13 @@ def _plan_task(
     settings: PlannerSettings,
     description: Description,
 ) -> TaskPlan:
+    if not re.fullmatch(TASK_NAME, resolved.name) or len(resolved.name) > 128:
+        raise SpecError(
+            str(resolved.file),
+            "task",
+            f"{resolved.name!r} cannot be a task's name",
+            "use up to 128 letters, digits and _ . + -",
+        )
     config = resolved.config.with_overrides(
         num_fewshot=reference.num_fewshot,
         repeats=reference.repeats,
