@@ -168,16 +168,19 @@ def _temporary(target: Path, data: bytes) -> Iterator[Path]:
 def _make_folder(folder: Path) -> None:
     """`mkdir -p` whose new folders survive a power cut."""
     try:
+        _mkdir(folder)
+    except FileNotFoundError:
+        _make_folder(folder.parent)
+        # Once more and no further: some file systems, such as /proc, have folders in which none can be made.
+        _mkdir(folder)
+
+
+def _mkdir(folder: Path) -> None:
+    try:
         folder.mkdir()
     except FileExistsError:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-    except FileNotFoundError:
-        if folder.parent.is_dir():
-            # Some file systems, such as /proc, have folders in which none can be made.
-            raise
-        _make_folder(folder.parent)
-        _make_folder(folder)
     else:
         _sync_folder(folder.parent)
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -244,3 +245,16 @@ def test_a_walk_over_any_tree_gives_the_order_of_whole_keys(tmp_path_factory, ke
 def test_a_place_where_no_folder_can_be_made_is_named():
     with pytest.raises(StoreUnavailable, match=r"/proc/nowhere/a could not be written: No such file or directory"):
         FileStore(Path("/proc/nowhere")).put("a", b"")
+
+
+def test_writers_that_make_the_same_new_folders_at_once_do_not_trip_over_each_other(tmp_path):
+    for turn in range(40):
+        store, start = FileStore(tmp_path / str(turn) / "new"), threading.Barrier(12)
+
+        def write(number, store=store, start=start):
+            start.wait()
+            store.put(f"a/b/c/{number}", b"x")
+
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(write, range(12)))
+        assert len(list(store.list("a/"))) == 12
