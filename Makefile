@@ -2,25 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The releases that images install too, so that the demo's numbers and plan are the same on every machine of a kind.
+# TORCH_INDEX_URL: another index to look for torch in, such as one with builds for CPUs alone (see docs/images.md).
+TORCH_INDEX_URL ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint images/constraints.txt \
+	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+
+# The cluster of `make e2e`.
+KIND_CLUSTER := assay
+KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench e2e clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# One version of torch, so that the demo's numbers are the same on every machine of a kind.
-$(VENV)/demo: pyproject.toml | $(BIN)/python
-	$(PIP) torch==2.13.0
+$(VENV)/demo: pyproject.toml images/constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[demo]'
 	@touch $@
 
-$(VENV)/dev: pyproject.toml | $(BIN)/python
-	$(PIP) torch==2.13.0
+$(VENV)/dev: pyproject.toml images/constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev,demo]'
 	@touch $@
 
@@ -38,6 +43,13 @@ check: $(VENV)/dev ## style, types and import rules
 
 bench: $(VENV)/dev ## one JSON line of figures per case
 	$(BIN)/python -m benchmarks
+
+e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, kind, kubectl, helm)
+	kind get clusters | grep -qx $(KIND_CLUSTER) || kind create cluster --name $(KIND_CLUSTER) --config kind-config.yaml --wait 180s
+	kind get kubeconfig --name $(KIND_CLUSTER) > $(KIND_KUBECONFIG)
+	kubectl --kubeconfig $(KIND_KUBECONFIG) apply -f examples/kind/s3.yaml
+	ASSAY_E2E=kind ASSAY_KIND_CLUSTER=$(KIND_CLUSTER) KUBECONFIG=$(KIND_KUBECONFIG) TORCH_INDEX_URL=$(TORCH_INDEX_URL) \
+		$(BIN)/python -m pytest tests/e2e
 
 clean: ## remove the virtual environment and caches, keep runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,19 +13,35 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from assay_api.base import Spec
+from assay_api.pods import JobTemplate, SecretKeyRef, SecretRef
+from assay_api.rules import Rule, checked, keyed, refuse_doubles
+from assay_api.texts import Digest, Figure, HttpUrl, LongUri, Name, ShortText, StoreUri, Uri
 
 GROUP = "assay.dev"
 VERSION = "v1alpha1"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 """Names of tasks: they are parts of keys in the store and of sample ids."""
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, min_length=1, max_length=128)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-Uri = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-StoreUri = Annotated[
-    str, StringConstraints(pattern=r"^(s3://[a-z0-9][a-z0-9.-]*|file:///?)", min_length=4, max_length=1024)
-]
+
+OPENAI_HAS_ENDPOINT = Rule(
+    "self.backend != 'openai' || has(self.endpoint)",
+    "backend openai has no endpoint; add model.endpoint.url",
+)
+OTHERS_HAVE_NO_ENDPOINT = Rule(
+    "self.backend == 'openai' || !has(self.endpoint)",
+    "only backend openai takes an endpoint; remove model.endpoint or use backend openai",
+    ".endpoint",
+)
+SOURCE_IS_ONE = Rule(
+    "has(self.configMapRef) != has(self.uri)",
+    "a task source names both or neither of configMapRef and uri; give exactly one",
+)
+_SOURCE_IS_REACHABLE = Rule(
+    "!has(self.uri) || self.uri.startsWith('s3://') || self.uri.startsWith('file:///')",
+    "pods cannot read a relative folder; use s3://bucket/prefix, file:///folder on a volume of the runtime, or configMapRef",
+    ".uri",
+)
 
 
 class BackendName(StrEnum):
@@ -53,54 +69,59 @@ class ObjectMeta(Spec):
 class RuntimeRef(Spec):
     """Which ClusterEvalRuntime provides images and pods."""
 
-    name: Name = Field(default="default", description="Name of a ClusterEvalRuntime.")
-
-
-class SecretKeyRef(Spec):
-    """One key of a Secret in the job's namespace."""
-
-    name: Name = Field(description="Name of the Secret.")
-    key: ShortText = Field(description="Key in the Secret.")
-
-
-class SecretRef(Spec):
-    """A Secret in the job's namespace."""
-
-    name: Name = Field(description="Name of the Secret.")
+    name: Name = Field(
+        default="default", description="Name of a ClusterEvalRuntime; kubectl get clusterevalruntimes lists them."
+    )
 
 
 class Endpoint(Spec):
     """An OpenAI-compatible server that already runs."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=1024)] = Field(
-        description="Base URL up to and including the version, such as http://server:8000/v1."
-    )
+    url: HttpUrl = Field(description="Base URL up to and including the version, such as http://server:8000/v1.")
     api_key_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Secret key with the API key. On a laptop the key is OPENAI_API_KEY."
+        default=None,
+        description="Key of a Secret with the API key, if the server wants one; on a laptop it is read from OPENAI_API_KEY.",
     )
     max_concurrency: int = Field(
-        default=64, ge=1, le=65536, description="Requests in flight of the whole job, shared out to its workers."
+        default=64,
+        ge=1,
+        le=65536,
+        description="Requests in flight at a time by the whole job; its work pods share them out.",
     )
-    timeout_seconds: float = Field(default=600, gt=0, le=86400, description="Limit for one request, in seconds.")
+    timeout_seconds: float = Field(
+        default=600, gt=0, le=86400, description="Seconds after which one request is given up."
+    )
 
 
 class Model(Spec):
     """The model under evaluation."""
 
-    backend: BackendName = Field(description="Engine: vllm, transformers, sglang or openai.")
-    name: Uri = Field(description="Hub id, path or s3:// URI; for openai the name the server knows the model by.")
-    revision: ShortText | None = Field(default=None, description="Revision of the model on the hub.")
-    args: dict[str, Any] = Field(
-        default_factory=dict, max_length=64, description="Arguments of the backend; it refuses what it does not know."
+    model_config = Spec.model_config | {"json_schema_extra": checked(OPENAI_HAS_ENDPOINT, OTHERS_HAVE_NO_ENDPOINT)}
+
+    backend: BackendName = Field(
+        description="Engine: vllm, transformers or sglang run the model in the pods; openai asks a server that runs already."
     )
-    endpoint: Endpoint | None = Field(default=None, description="The server to ask; for backend openai only.")
+    name: Uri = Field(
+        description="Hub id, folder or s3:// address of the model; for openai the name that the server knows it by."
+    )
+    revision: ShortText | None = Field(
+        default=None, description="Branch, tag or commit on the hub; the plan pins the commit."
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Arguments of the backend, such as max_model_len; it refuses what it does not know.",
+    )
+    endpoint: Endpoint | None = Field(
+        default=None, description="The server to ask; needed for backend openai and refused for the others."
+    )
 
     @model_validator(mode="after")
     def _endpoint_belongs_to_openai(self) -> Self:
         if self.backend is BackendName.OPENAI and self.endpoint is None:
-            raise ValueError("backend openai has no endpoint; add model.endpoint.url")
+            raise ValueError(OPENAI_HAS_ENDPOINT.sentence)
         if self.backend is not BackendName.OPENAI and self.endpoint is not None:
-            raise ValueError(f"backend {self.backend} takes no endpoint; remove model.endpoint or use backend openai")
+            raise ValueError(OTHERS_HAVE_NO_ENDPOINT.sentence)
         return self
 
 
@@ -110,37 +131,65 @@ class Generation(Spec):
     model_config = Spec.model_config | {"alias_generator": None}
 
     max_new_tokens: int | None = Field(default=None, ge=1, le=1_048_576, description="Longest answer, in tokens.")
-    temperature: float | None = Field(default=None, ge=0, le=100, description="0 is greedy.")
-    top_p: float | None = Field(default=None, gt=0, le=1, description="Nucleus sampling mass.")
-    top_k: int | None = Field(default=None, ge=1, description="Sample among the k likeliest tokens.")
-    repetition_penalty: float | None = Field(default=None, gt=0, le=100, description="1 is none.")
+    temperature: float | None = Field(
+        default=None, ge=0, le=100, description="Randomness of sampling; 0 always takes the likeliest token."
+    )
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, description="Sample among the likeliest tokens that hold this much probability."
+    )
+    top_k: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Sample among the k likeliest tokens.")
+    repetition_penalty: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Above 1 makes tokens that occurred before less likely; 1 changes nothing.",
+    )
     until: list[Annotated[str, StringConstraints(min_length=1, max_length=256)]] | None = Field(
         default=None, max_length=16, description="Strings that end an answer."
     )
 
 
 class TaskRef(Spec):
-    """One task (or group of tasks) to run and how much of it."""
+    """One task, or group of tasks, to run, and how much of it. What is left out is as the task says."""
 
-    name: TaskName = Field(description="Name of a task, group or tag, shipped or from taskSources.")
-    limit: int | None = Field(default=None, ge=1, description="Only the first so many documents.")
-    num_fewshot: int | None = Field(default=None, ge=0, le=256, description="Examples in front of each question.")
-    repeats: int | None = Field(default=None, ge=1, le=1024, description="Samples per document.")
-    generation: Generation | None = Field(default=None, description="Replaces the task's sampling settings.")
+    name: TaskName = Field(
+        description="Name of a task, group or tag; assay tasks lists those that are shipped, taskSources adds your own."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="Only the first so many documents; default: all."
+    )
+    num_fewshot: int | None = Field(
+        default=None, ge=0, le=256, description="Solved examples put in front of each question."
+    )
+    repeats: int | None = Field(default=None, ge=1, le=1024, description="Answers drawn per document.")
+    generation: Generation | None = Field(
+        default=None, description="Sampling settings that replace the task's own, one by one."
+    )
+
+
+class ConfigMapRef(Spec):
+    """A ConfigMap in the job's namespace."""
+
+    name: Name = Field(description="Name of the ConfigMap.")
 
 
 class TaskSource(Spec):
     """A folder with the user's own task files."""
 
-    config_map_ref: SecretRef | None = Field(default=None, description="ConfigMap whose keys are task files.")
+    model_config = Spec.model_config | {"json_schema_extra": checked(SOURCE_IS_ONE, _SOURCE_IS_REACHABLE)}
+
+    config_map_ref: ConfigMapRef | None = Field(
+        default=None, description="ConfigMap in the job's namespace whose keys are task files."
+    )
     uri: Uri | None = Field(
-        default=None, description="Folder or s3:// prefix; a relative folder is meant from the manifest."
+        default=None,
+        description="s3://bucket/prefix or file:///folder; on a laptop also a folder relative to the manifest.",
     )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.config_map_ref is None) == (self.uri is None):
-            raise ValueError("a task source names both or neither of configMapRef and uri; give exactly one")
+            raise ValueError(SOURCE_IS_ONE.sentence)
         return self
 
 
@@ -148,13 +197,11 @@ class Storage(Spec):
     """Where runs and results are kept."""
 
     uri: StoreUri = Field(description="s3://bucket/prefix or file:///folder; runs lie below it.")
-    endpoint_url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=1024)] | None = Field(
-        default=None, description="S3 endpoint, for servers other than AWS."
-    )
-    region: ShortText | None = Field(default=None, description="S3 region.")
+    endpoint_url: HttpUrl | None = Field(default=None, description="Address of the S3 server when it is not AWS.")
+    region: ShortText | None = Field(default=None, description="Region of the bucket.")
     credentials_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without it ambient credentials.",
+        description="Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; default: the pods' own identity.",
     )
 
 
@@ -162,54 +209,14 @@ class ErrorPolicy(Spec):
     """How failed samples are treated. They are never scored as zero."""
 
     max_error_rate: float = Field(
-        default=0.0, ge=0, le=1, description="Share of failed samples above which the job fails."
+        default=0.0, ge=0, le=1, description="Share of samples that may fail, from 0 to 1; above it the job fails."
     )
-    retries: int = Field(default=3, ge=0, le=100, description="Further tries of a sample after a passing fault.")
-
-
-class EnvVar(Spec):
-    """One environment variable of the work pods."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] = Field(
-        description="Name of the variable."
+    retries: int = Field(
+        default=3, ge=0, le=100, description="Further tries of a sample after a fault that may pass, such as a timeout."
     )
-    value: str | None = Field(default=None, max_length=32768, description="Its value.")
-    secret_key_ref: SecretKeyRef | None = Field(default=None, description="Or the Secret key that holds its value.")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.value is None) == (self.secret_key_ref is None):
-            raise ValueError("a variable has both or neither of value and secretKeyRef; give exactly one")
-        return self
 
 
-class Resources(Spec):
-    """Compute resources of a work pod, as in Kubernetes."""
-
-    requests: dict[str, str | int] = Field(default_factory=dict, max_length=32, description="Asked for.")
-    limits: dict[str, str | int] = Field(default_factory=dict, max_length=32, description="At most.")
-
-
-class Toleration(Spec):
-    """A taint the work pods tolerate, as in Kubernetes."""
-
-    key: str | None = Field(default=None, max_length=317, description="Taint key; empty means all.")
-    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="Exists or Equal.")
-    value: str | None = Field(default=None, max_length=253, description="Taint value for Equal.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Taint effect."
-    )
-    toleration_seconds: int | None = Field(default=None, ge=0, description="How long NoExecute is tolerated.")
-
-
-class JobTemplate(Spec):
-    """What a user may set on the work pods; merged over the runtime's pod template."""
-
-    resources: Resources | None = Field(default=None, description="Compute resources.")
-    env: list[EnvVar] = Field(default_factory=list, max_length=64, description="Environment variables.")
-    labels: dict[str, str] = Field(default_factory=dict, max_length=32, description="Labels of the pods.")
-    node_selector: dict[str, str] = Field(default_factory=dict, max_length=32, description="Node labels to match.")
-    tolerations: list[Toleration] = Field(default_factory=list, max_length=32, description="Tolerated taints.")
+_A_YEAR = 365 * 24 * 3600
 
 
 class EvalJobSpec(Spec):
@@ -217,29 +224,40 @@ class EvalJobSpec(Spec):
 
     runtime_ref: RuntimeRef = Field(default=RuntimeRef(), description="The ClusterEvalRuntime to run on.")
     model: Model = Field(description="The model under evaluation.")
-    tasks: list[TaskRef] = Field(min_length=1, max_length=256, description="Tasks to run.")
-    task_sources: list[TaskSource] = Field(
-        default_factory=list, max_length=16, description="Folders of own task files."
+    tasks: list[TaskRef] = Field(
+        min_length=1, max_length=256, description="Tasks to run, each once.", json_schema_extra=keyed("name")
     )
-    replicas: int = Field(default=1, ge=1, le=1000, description="Work pods.")
-    chunk_size: int | None = Field(default=None, ge=1, le=10000, description="Documents per chunk; default: by cost.")
-    storage: Storage | None = Field(default=None, description="Where runs are kept; default: the runtime's.")
+    task_sources: list[TaskSource] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Where your own task files are; the runtime must allow task code.",
+    )
+    replicas: int = Field(default=1, ge=1, le=1000, description="Work pods wanted; may be changed while the job runs.")
+    chunk_size: int | None = Field(
+        default=None, ge=1, le=10000, description="Documents per chunk; default: chunks of equal cost."
+    )
+    storage: Storage | None = Field(default=None, description="Where the run is kept; default: the runtime's storage.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Every random choice derives from it.")
     error_policy: ErrorPolicy = Field(default=ErrorPolicy(), description="How failed samples are treated.")
-    suspend: bool = Field(default=False, description="Hold the job without losing committed chunks.")
-    active_deadline_seconds: int | None = Field(default=None, ge=1, description="The job fails after this time.")
-    ttl_seconds_after_finished: int | None = Field(
-        default=None, ge=0, description="Deletes the finished job after this time."
+    suspend: bool = Field(default=False, description="Ends the work pods and holds the job; committed chunks are kept.")
+    active_deadline_seconds: int | None = Field(
+        default=None, ge=1, le=_A_YEAR, description="The job fails when it has taken so many seconds."
     )
-    queue_name: Name | None = Field(default=None, description="Kueue queue of the work Job.")
-    template: JobTemplate = Field(default=JobTemplate(), description="Settings of the work pods.")
+    ttl_seconds_after_finished: int | None = Field(
+        default=None, ge=0, le=10 * _A_YEAR, description="The job is deleted so many seconds after it has ended."
+    )
+    reclaim_policy: Literal["Retain", "Delete"] = Field(
+        default="Retain",
+        description="Whether the run's objects in the store stay (Retain) or go (Delete) when the EvalJob is deleted.",
+    )
+    queue_name: Name | None = Field(default=None, description="Kueue LocalQueue that admits the work pods.")
+    template: JobTemplate = Field(
+        default=JobTemplate(), description="Resources, variables, labels and placement of the work pods."
+    )
 
     @model_validator(mode="after")
     def _tasks_are_distinct(self) -> Self:
-        names = [task.name for task in self.tasks]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"task {doubled[0]} is listed twice; list each task once")
+        refuse_doubles("task", [task.name for task in self.tasks])
         return self
 
 
@@ -256,22 +274,28 @@ class Condition(Spec):
         "Complete",
         "Failed",
         "Suspended",
-    ] = Field(description="Aspect.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(max_length=1024, description="One word for programs.")
+    ] = Field(description="What is observed.")
+    status: Literal["True", "False", "Unknown"] = Field(
+        description="Whether it holds; Unknown when that cannot be seen."
+    )
+    reason: str = Field(min_length=1, max_length=1024, description="One word for programs.")
     message: str = Field(default="", max_length=32768, description="A sentence for people.")
     last_transition_time: datetime = Field(description="When status last changed.")
-    observed_generation: int | None = Field(default=None, description="Generation of the spec it was seen for.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that it was observed for."
+    )
 
 
 class PlanStatus(Spec):
     """The plan in numbers."""
 
-    digest: str = Field(description="SHA-256 of plan.json.")
+    digest: Digest = Field(description="SHA-256 of plan.json.")
+    spec_digest: Digest = Field(description="SHA-256 of the part of the spec that the plan was made from.")
+    run_uri: LongUri = Field(description="Address of the run in the store.")
     samples: int = Field(ge=0, description="Planned samples.")
     chunks: int = Field(ge=0, description="Planned chunks.")
     storage_mode: Literal["conditional", "fallback"] | None = Field(
-        default=None, description="How commits are made unique."
+        default=None, description="How the store makes commits unique: by conditional writes, or by listing."
     )
 
 
@@ -284,30 +308,45 @@ class ProgressStatus(Spec):
     chunks_committed: int = Field(default=0, ge=0, description="Committed chunks.")
     tokens_in: int = Field(default=0, ge=0, description="Prompt tokens.")
     tokens_out: int = Field(default=0, ge=0, description="Generated tokens.")
-    samples_per_second: float | None = Field(default=None, description="Current rate.")
+    samples_per_second: float | None = Field(default=None, description="Rate of late.")
     eta: datetime | None = Field(default=None, description="Expected end.")
 
 
 class WorkersStatus(Spec):
     """Work pods by state."""
 
-    active: int = Field(default=0, ge=0, description="Running.")
-    succeeded: int = Field(default=0, ge=0, description="Ended well.")
-    failed: int = Field(default=0, ge=0, description="Failed.")
-    preempted: int = Field(default=0, ge=0, description="Evicted and replaced.")
+    active: int = Field(default=0, ge=0, description="Pods that run.")
+    waiting: int = Field(
+        default=0, ge=0, description="Pods that do not run yet: they lack a node, an image or a Secret."
+    )
+    succeeded: int = Field(default=0, ge=0, description="Pods that ended well.")
+    failed: int = Field(default=0, ge=0, description="Pods that failed.")
+    preempted: int = Field(default=0, ge=0, description="Pods that were evicted and replaced.")
 
 
 class HeadlineResult(Spec):
     """One row of the results; numbers are strings because Kubernetes objects carry no floats."""
 
-    task: str = Field(description="Task.")
-    metric: str = Field(description="Metric, with its filter when it has one.")
-    value: str = Field(description="Value.")
-    stderr: str | None = Field(default=None, description="Standard error.")
-    ci_low: str | None = Field(default=None, description="Lower end of the 95 % interval.")
-    ci_high: str | None = Field(default=None, description="Upper end of the 95 % interval.")
+    task: ShortText = Field(description="Name of the task.")
+    metric: str = Field(max_length=1024, description="Metric, with its filter when it has one.")
+    value: Figure = Field(description="The metric's value.")
+    stderr: Figure | None = Field(default=None, description="Standard error.")
+    ci_low: Figure | None = Field(default=None, description="Lower end of the 95 % interval.")
+    ci_high: Figure | None = Field(default=None, description="Upper end of the 95 % interval.")
     n: int = Field(ge=0, description="Documents behind the value.")
     errors: int = Field(default=0, ge=0, description="Failed samples of the task.")
+
+
+class Summary(Spec):
+    """The job in a few words, for the columns of `kubectl get evaljobs`."""
+
+    tasks: str = Field(default="", max_length=1024, description="Names of the tasks, shortened.")
+    done: str = Field(default="", max_length=1024, description="Committed of planned samples, such as 1,203/9,673.")
+    score: str = Field(
+        default="", max_length=1024, description="The first result, such as exact_match 0.9994 ± 0.0005."
+    )
+    workers: str = Field(default="", max_length=1024, description="Running of wanted work pods, such as 3/5.")
+    note: str = Field(default="", max_length=1024, description="What a person should know now, in a sentence.")
 
 
 class EvalJobStatus(Spec):
@@ -317,16 +356,47 @@ class EvalJobStatus(Spec):
     phase: Literal["Pending", "Planning", "Queued", "Running", "Reducing", "Complete", "Failed", "Suspended"] | None = (
         Field(default=None, description="Summary of the conditions for the printer column.")
     )
-    conditions: list[Condition] = Field(default_factory=list, max_length=16, description="Observed aspects.")
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=16, description="Observed aspects.", json_schema_extra=keyed("type")
+    )
+    summary: Summary | None = Field(default=None, description="The job in a few words.")
+    start_time: datetime | None = Field(default=None, description="When the job started, or was resumed.")
+    completion_time: datetime | None = Field(default=None, description="When the job ended, well or not.")
+    selector: str | None = Field(default=None, max_length=1024, description="Label selector of the work pods.")
     plan: PlanStatus | None = Field(default=None, description="The plan in numbers.")
     progress: ProgressStatus | None = Field(default=None, description="How far the run is.")
     workers: WorkersStatus | None = Field(default=None, description="Work pods by state.")
     results: list[HeadlineResult] = Field(default_factory=list, max_length=64, description="Headline results.")
-    results_uri: str | None = Field(default=None, description="Where results.json lies.")
+    results_omitted: int = Field(default=0, ge=0, description="Results that are in results.json only.")
+    results_uri: LongUri | None = Field(default=None, description="Where results.json lies.")
+    results_digest: Digest | None = Field(default=None, description="SHA-256 of results.json.")
+
+
+def _fixed_once_planned(field: str, what: str, *, optional: bool = False) -> Rule:
+    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    same = f"has({new}) == has({old}) && (!has({new}) || {new} == {old})" if optional else f"{new} == {old}"
+    return Rule(
+        f"!has(oldSelf.status) || !has(oldSelf.status.plan) || ({same})",
+        f"{what} cannot change once the job is planned; apply the change as an EvalJob with another name",
+        f".spec.{field}",
+    )
+
+
+_FIXED_ONCE_PLANNED = (
+    _fixed_once_planned("runtimeRef", "the runtime"),
+    _fixed_once_planned("model", "the model"),
+    _fixed_once_planned("tasks", "the tasks"),
+    _fixed_once_planned("taskSources", "the sources of tasks", optional=True),
+    _fixed_once_planned("chunkSize", "the size of chunks", optional=True),
+    _fixed_once_planned("storage", "the storage", optional=True),
+    _fixed_once_planned("seed", "the seed"),
+)
 
 
 class EvalJob(Spec):
     """One evaluation of one model."""
+
+    model_config = Spec.model_config | {"json_schema_extra": checked(*_FIXED_ONCE_PLANNED)}
 
     api_version: Literal["assay.dev/v1alpha1"] = Field(description="assay.dev/v1alpha1")
     kind: Literal["EvalJob"] = Field(description="EvalJob")

@@ -88,6 +88,7 @@ class TestEndpoint:
         faults: Iterable[Fault] = (),
         fault_for: Callable[[dict[str, Any]], Fault | None] = lambda body: None,
         answer: Answer | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
         on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -95,14 +96,14 @@ class TestEndpoint:
         self.faults, self.fault_for = deque(faults), fault_for
         self.bodies: list[dict[str, Any]] = []
         self.in_flight = self.peak = 0
-        self._answer, self._port, self._on_close = answer or answer_by_hash, port, on_close
+        self._answer, self._host, self._port, self._on_close = answer or answer_by_hash, host, port, on_close
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     @property
     def url(self) -> str:
         """Base URL, with the version."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://{self._host}:{self._port}/v1"
 
     @property
     def port(self) -> int:
@@ -126,7 +127,7 @@ class TestEndpoint:
         app.router.add_post("/v1/{path:chat/completions|completions}", self._complete)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
 

@@ -1,7 +1,7 @@
 """An HTTP server that loses, refuses, cuts and delays answers as told, in front of a small S3 in memory or a real one.
 
-The memory S3 knows what the store uses: PUT with or without `If-None-Match`, GET, and paged listing. It can also get
-the condition wrong in the ways that real servers do.
+The memory S3 knows what the store uses: PUT with or without `If-None-Match`, GET, DELETE, and paged listing. It can also
+get the condition wrong in the ways that real servers do.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ class MemoryS3:
         key = unquote(url.path).partition("/")[2].partition("/")[2]
         if request.method == "PUT":
             return self._put(key, request)
+        if request.method == "DELETE":
+            self.objects.pop(key, None)
+            return Reply(204)
         if key:
             data = self.objects.get(key)
             return error(404, "NoSuchKey") if data is None else Reply(200, data)
@@ -147,6 +150,9 @@ class FaultyS3:
                 outer._answer(self, request, outer.script(request))
 
             def do_GET(self) -> None:
+                self.do_PUT()
+
+            def do_DELETE(self) -> None:
                 self.do_PUT()
 
             def log_message(self, format: str, *args: object) -> None:

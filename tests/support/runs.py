@@ -25,8 +25,9 @@ from assay_runner.plan.write import committing_store, write_run
 from assay_runner.store.base import Store
 from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed
+from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.stage import open_stages
-from assay_runner.work.worker import Worker, WorkerSettings
+from assay_runner.work.worker import Worker
 from support.endpoint import MODEL as ENDPOINT_MODEL
 from support.endpoint import reply
 
@@ -181,7 +182,7 @@ def planned(
         tmp_path / "job.yaml",
         root,
         PlannerSettings(scratch, in_place=root.uri.startswith("file:")),
-        description,
+        lambda: description,
     )
     part = Prefixed(root, f"default/colours/{run}/")
     write_run(part, made.plan, made.placement)

@@ -53,10 +53,11 @@ class S3Server:
 
 
 @functools.cache
-def start_s3() -> S3Server:
-    """The session's server, started by the first call and stopped when the interpreter ends."""
+def start_s3(*hosts: str) -> S3Server:
+    """The session's server, started by the first call and stopped when the interpreter ends. On `hosts` it listens too."""
     if _SCRIPT.is_file() and shutil.which("xz"):
-        return _versitygw()
+        return _versitygw(hosts)
+    assert not hosts, "only versitygw listens on several addresses"
     return _moto()
 
 
@@ -94,7 +95,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _versitygw() -> S3Server:
+def _versitygw(hosts: tuple[str, ...]) -> S3Server:
     folder = tempfile.mkdtemp(prefix="assay-s3-")
     env = os.environ | {"S3_DIR": folder}
 
@@ -103,9 +104,10 @@ def _versitygw() -> S3Server:
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)
-    address = f"127.0.0.1:{free_port()}"
-    subprocess.run([_SCRIPT, "up", address], env=env, check=True, stdout=subprocess.DEVNULL, timeout=60)
-    return _server(f"http://{address}", "test", "testsecret", atomic=True)
+    port = free_port()
+    addresses = [f"{host}:{port}" for host in ("127.0.0.1", *hosts)]
+    subprocess.run([_SCRIPT, "up", *addresses], env=env, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    return server_at(f"http://127.0.0.1:{port}", "test", "testsecret")
 
 
 def _moto() -> S3Server:
@@ -115,10 +117,11 @@ def _moto() -> S3Server:
     server.start()
     atexit.register(server.stop)
     host, port = server.get_host_and_port()
-    return _server(f"http://{host}:{port}", "test", "testsecret", atomic=False)
+    return server_at(f"http://{host}:{port}", "test", "testsecret", atomic=False)
 
 
-def _server(endpoint: str, key: str, secret: str, *, atomic: bool) -> S3Server:
+def server_at(endpoint: str, key: str, secret: str, *, atomic: bool = True) -> S3Server:
+    """A server that runs already."""
     env = {
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": key,

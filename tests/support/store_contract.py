@@ -79,9 +79,30 @@ class StoreContract:
             store.put(key, key.encode())
         assert {key: store.get(key).decode() for key in store.list("")} == {key: key for key in AWKWARD}
 
+    def test_what_was_deleted_is_gone_and_its_neighbours_stay(self, store):
+        for key in AWKWARD:
+            store.put(key, b"x")
+        store.delete("a/b.c")
+        store.delete("a/c/d/e/f")
+        assert list(store.list("")) == sorted(set(AWKWARD) - {"a/b.c", "a/c/d/e/f"})
+        with pytest.raises(NotFoundInStore):
+            store.get("a/b.c")
+        assert store.put_if_absent("a/c/d/e/f", b"again") is True
+
+    def test_deleting_what_is_not_there_is_harmless(self, store):
+        store.put("folder/object", b"x")
+        for key in ("nothing", "folder/nothing", "no/such/folder/object", "folder/object/below"):
+            store.delete(key)
+        assert list(store.list("")) == ["folder/object"]
+
     @pytest.mark.parametrize("key", IMPOSSIBLE, ids=ascii)
     def test_a_key_that_leads_astray_is_refused(self, store, key):
-        for operation in (store.get, lambda key: store.put(key, b"x"), lambda key: store.put_if_absent(key, b"x")):
+        for operation in (
+            store.get,
+            store.delete,
+            lambda key: store.put(key, b"x"),
+            lambda key: store.put_if_absent(key, b"x"),
+        ):
             with pytest.raises(StoreDenied, match="cannot be a key"):
                 operation(key)
 

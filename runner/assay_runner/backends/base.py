@@ -7,12 +7,13 @@ however many workers run. A backend keeps as many batches in flight as `capacity
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from assay_api.errors import Failed, SpecError
 from assay_runner.media import Media
+from assay_runner.models.cache import ModelCache
 
 __all__ = [
     "Backend",
@@ -127,11 +128,15 @@ class ModelContext:
     url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     concurrency: int = 64
-    """This worker's share of the requests in flight."""
+    """This worker's share of the requests in flight, when it starts."""
+    share: Callable[[], int] | None = field(default=None, repr=False)
+    """The same at any later time: it falls while there are more workers than planned."""
     timeout: float = 600.0
     batch_size: int = 1
     cores: int = 1
     """CPU cores this process may use, from the cgroup."""
+    cache: ModelCache | None = None
+    """Where models are kept that are brought here from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

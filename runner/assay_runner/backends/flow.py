@@ -33,9 +33,18 @@ class Flow:
     """Admission of requests to one endpoint; lives in one event loop."""
 
     def __init__(
-        self, limit: int, *, clock: Clock, sleep: Sleep, random: Random, outage_seconds: float = OUTAGE_SECONDS
+        self,
+        limit: int,
+        *,
+        clock: Clock,
+        sleep: Sleep,
+        random: Random,
+        outage_seconds: float = OUTAGE_SECONDS,
+        share: Callable[[], int] | None = None,
     ) -> None:
-        """`limit` is the most requests in flight; `clock` is monotonic, in seconds."""
+        """`limit` is the most requests in flight, and `share`, when given, the most just now; `clock` is monotonic, in
+        seconds."""
+        self._share = share or (lambda: limit)
         self._limit, self._allowed, self._in_flight = limit, float(limit), 0
         self._clock, self._sleep, self._random, self._budget = clock, sleep, random, outage_seconds
         self._resume = clock()
@@ -47,7 +56,7 @@ class Flow:
     @property
     def allowed(self) -> int:
         """Requests that may be in flight now."""
-        return 1 if self._down_since is not None else int(self._allowed)
+        return 1 if self._down_since is not None else min(int(self._allowed), self._share())
 
     async def admit(self) -> int:
         """Wait for a place in flight; the answer is a ticket for `overloaded` and `unreachable`."""

@@ -11,6 +11,7 @@ from assay_api.errors import SpecError
 from assay_api.evaljob import BackendName, Model
 from assay_runner.backends.arguments import MANIFEST
 from assay_runner.backends.base import Backend, Description, ModelContext
+from assay_runner.models.cache import ModelCache
 
 _NEEDS = {
     BackendName.OPENAI: ("aiohttp",),
@@ -18,16 +19,17 @@ _NEEDS = {
 }
 
 
-def describe(model: Model, cores: int) -> Description:
+def describe(model: Model, cores: int, cache: ModelCache | None = None) -> Description:
     """What the model's backend says of it when a run is planned; no weights are loaded.
 
     Args:
         model: `spec.model`; a relative folder as its name is meant from the working directory.
         cores: CPU cores this process may use, for reading and hashing weights.
+        cache: where models are kept that are brought here from elsewhere.
 
     Raises:
         SpecError: the backend is not in this version or not installed, an argument is wrong, or there is no such model.
-        Failed: the hub cannot be reached.
+        Failed: the hub or the store cannot be reached.
     """
     _available(model.backend)
     if model.backend is BackendName.OPENAI:
@@ -36,7 +38,7 @@ def describe(model: Model, cores: int) -> Description:
         return openai_plan.describe(model)
     from assay_runner.backends import transformers_plan
 
-    return transformers_plan.describe(model, cores)
+    return transformers_plan.describe(model, cores, cache)
 
 
 def preflight(model: Model, api_key: str | None) -> None:
@@ -78,7 +80,7 @@ def _open_openai(context: ModelContext) -> Backend:
         raise SpecError(MANIFEST, "spec.model.endpoint", "backend openai has no endpoint", "add model.endpoint.url")
     clock, sleep, random = time.monotonic, asyncio.sleep, SystemRandom()
     client = HttpClient(context.url, context.api_key, context.timeout)
-    flow = Flow(context.concurrency, clock=clock, sleep=sleep, random=random)
+    flow = Flow(context.concurrency, clock=clock, sleep=sleep, random=random, share=context.share)
     endpoint = Endpoint(client, flow, retries=context.retries, clock=clock, sleep=sleep, random=random)
     return OpenAIBackend(context, client, endpoint)
 

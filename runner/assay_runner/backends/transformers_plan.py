@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay_api.base import canonical, sha256
-from assay_api.errors import Failed, SpecError
+from assay_api.errors import SpecError
 from assay_api.evaljob import Model
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_count, is_switch, one_of
 from assay_runner.backends.base import Description, ModelContext
+from assay_runner.models.cache import ModelCache
+from assay_runner.models.files import is_model_file
+from assay_runner.models.hub import hub_commit, hub_snapshot
 
 KNOWN = {
     "attn": one_of("sdpa", "eager"),
@@ -30,7 +33,6 @@ KNOWN = {
     "threads": Argument("a whole number from 1", is_count),
     "trust_remote_code": Argument("true or false", is_switch),
 }
-_MODEL_FILES = frozenset({".json", ".safetensors", ".jinja", ".model", ".txt", ".py", ".tiktoken"})
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -46,15 +48,15 @@ class Source:
     pin: str
 
 
-def describe(model: Model, cores: int) -> Description:
+def describe(model: Model, cores: int, cache: ModelCache | None = None) -> Description:
     """What is pinned of the model; its configuration is read, its weights are only hashed.
 
     Raises:
         SpecError: an argument is wrong, there is no such model, or it is of a kind this backend does not run.
-        Failed: the hub cannot be reached.
+        Failed: the hub or the store cannot be reached.
     """
     check("transformers", model.args, KNOWN)
-    source = locate(model.name, model.revision, cores)
+    source = locate(model.name, model.revision, cores, cache)
     kind = model_kind(source, trusted=bool(model.args.get("trust_remote_code", False)))
     device = model.args.get("device") or ("cuda" if _has_cuda() else "cpu")
     pins = {
@@ -79,7 +81,7 @@ def verify(context: ModelContext) -> Source:
 
     Raises:
         SpecError: names the first pin that does not hold here.
-        Failed: the hub cannot be reached.
+        Failed: the hub or the store cannot be reached.
     """
     pins = context.pins
     if pins.get("device") == "cuda" and not _has_cuda():
@@ -91,7 +93,7 @@ def verify(context: ModelContext) -> Source:
             )
     planned = str(pins.get("weights", ""))
     revision = planned.removeprefix("commit:") if planned.startswith("commit:") else context.revision
-    source = locate(context.name, revision, context.cores)
+    source = locate(context.name, revision, context.cores, context.cache)
     if source.pin != planned:
         raise _broken_pin("weights", planned, source.pin, "give the worker the planned model, or plan anew")
     return source
@@ -110,24 +112,40 @@ def environment(device: str) -> dict[str, str]:
     return pins | {"torch": torch_version.partition("+")[0]}
 
 
-def locate(name: str, revision: str | None, cores: int) -> Source:
-    """Find a model by folder or hub id, and pin its weights.
+def locate(name: str, revision: str | None, cores: int, cache: ModelCache | None) -> Source:
+    """Find a model by folder, hub id or address in object storage, and pin its weights. One in object storage is brought
+    into the cache first, and pinned as a folder is: by content.
 
     Raises:
         SpecError: there is none, it has no safetensors, or the address is of a kind this backend does not read.
-        Failed: the hub cannot be reached.
+        Failed: the hub or the store cannot be reached.
     """
+    if name.startswith("s3://") and cache is not None:
+        folder = _from_objects(name, cache.folder)
+        return Source(str(folder), None, f"sha256:{folder_digest(folder, cores)}")
     if "://" in name:
         raise SpecError(
-            MANIFEST, "spec.model.name", f"backend transformers does not read {name}", "give a folder or a hub id"
+            MANIFEST,
+            "spec.model.name",
+            f"backend transformers does not read {name}",
+            "give a folder, a hub id or s3://bucket/prefix",
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
         return Source(str(folder), None, f"sha256:{folder_digest(folder, cores)}")
     if not _HUB_ID.fullmatch(name):
         raise SpecError(MANIFEST, "spec.model.name", f"there is no folder {name}", "give a model's folder or a hub id")
-    commit = _hub_commit(name, revision)
+    commit = hub_commit(name, revision)
+    if cache is not None and cache.hub:
+        return Source(str(hub_snapshot(name, commit)), None, f"commit:{commit}")
     return Source(name, commit, f"commit:{commit}")
+
+
+def _from_objects(uri: str, cache: Path) -> Path:
+    # Models in folders and on the hub need no S3 client.
+    from assay_runner.models.objects import fetch_model
+
+    return fetch_model(uri, cache)
 
 
 def folder_digest(folder: Path, cores: int) -> str:
@@ -137,11 +155,7 @@ def folder_digest(folder: Path, cores: int) -> str:
     Raises:
         SpecError: no config.json or no safetensors.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix in _MODEL_FILES and path.is_file() and not _hidden(path.relative_to(folder))
-    )
+    files = sorted(path for path in folder.rglob("*") if is_model_file(path.relative_to(folder)) and path.is_file())
     if not (folder / "config.json").is_file():
         raise SpecError(MANIFEST, "spec.model.name", f"{folder} holds no config.json", "give a model's folder")
     if not any(path.suffix == ".safetensors" for path in files):
@@ -192,38 +206,6 @@ def model_kind(source: Source, *, trusted: bool) -> ModelKind:
     )
 
 
-def _hub_commit(name: str, revision: str | None) -> str:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
-    except RevisionNotFoundError as error:
-        raise SpecError(
-            MANIFEST, "spec.model.revision", f"{name} has no revision {revision}", "give a branch, tag or commit of it"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise Failed(f"The model {name} is not on this machine and the hub cannot be reached.") from error
-    except EntryNotFoundError as error:
-        raise SpecError(MANIFEST, "spec.model.name", f"{name} holds no config.json", "use another model") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise SpecError(
-            MANIFEST,
-            "spec.model.name",
-            f"{name} is neither a folder nor a model of the hub that you may read",
-            "correct it, or give a token in HF_TOKEN",
-        ) from error
-    except HfHubHTTPError as error:
-        raise Failed(f"The hub does not give {name}: {str(error).splitlines()[0]}.") from error
-
-
 def _broken_pin(name: str, planned: object, here: object, remedy: str) -> SpecError:
     return SpecError("plan.json", f"model.pins.{name}", f"the run was planned with {planned}, here is {here}", remedy)
 
@@ -241,10 +223,6 @@ def _cpu_maker() -> str:
         return "unknown"
     found = re.search(r"^(?:vendor_id|CPU implementer)\s*:\s*(\S+)", text, re.MULTILINE)
     return found[1] if found else "unknown"
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _file_digest(path: Path) -> str:

@@ -6,7 +6,9 @@ Nothing beyond argparse is imported before the subcommand is known, so `assay --
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="resolve tasks, pin and stage data, write plan.json", epilog=_EXIT_CODES)
     plan.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
     plan.add_argument("--json", action="store_true", help="plan.json on stdout instead of a table")
+    plan.add_argument(
+        "--config-maps", metavar="FOLDER", help="where the manifest's ConfigMaps are mounted, one folder each"
+    )
+    _in_a_pod(plan, cache=True)
     _planning(plan)
 
     work = commands.add_parser("work", help="work on a planned run until every chunk is committed", epilog=_EXIT_CODES)
@@ -49,14 +55,56 @@ def parser() -> argparse.ArgumentParser:
     work.add_argument("--model", metavar="FOLDER", help="where the model's files lie on this machine")
     work.add_argument("--grace", type=float, default=25.0, metavar="SECONDS", help="to finish open chunks when stopped")
     work.add_argument("--parent", type=int, metavar="PID", help="stop when this process is no longer the parent")
+    work.add_argument("--metrics-port", type=_positive, metavar="PORT", help="serve Prometheus metrics on this port")
+    _in_a_pod(work, cache=True)
 
     reduce = commands.add_parser("reduce", help="check a finished run and compute its results", epilog=_EXIT_CODES)
     reduce.add_argument("run", metavar="RUN", help="address of the run")
     reduce.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
+    reduce.add_argument(
+        "--max-error-rate",
+        type=_rate,
+        metavar="RATE",
+        help="tolerate this share of failed samples, not the planned one",
+    )
+    _in_a_pod(reduce)
 
-    results = commands.add_parser("results", help="show the results of a run", epilog=_EXIT_CODES)
-    results.add_argument("run", metavar="RUN", help="address of the run")
+    delete = commands.add_parser("delete", help="remove a run from the store, its results too", epilog=_EXIT_CODES)
+    delete.add_argument("run", metavar="RUN", help="address of the run")
+    _in_a_pod(delete)
+
+    results = commands.add_parser("results", help="show the results of a run, or of an EvalJob", epilog=_EXIT_CODES)
+    results.add_argument("run", metavar="RUN|NAME", help="address of a run, or the name of an EvalJob on the cluster")
     results.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
+    _on_a_cluster(results)
+
+    submit = commands.add_parser("submit", help="apply a manifest to the cluster", epilog=_EXIT_CODES)
+    submit.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
+    submit.add_argument(
+        "--wait", action="store_true", help="stay until the job has ended; its outcome is the exit code"
+    )
+    _on_a_cluster(submit)
+
+    status = commands.add_parser("status", help="how an EvalJob on the cluster is going", epilog=_EXIT_CODES)
+    status.add_argument("name", metavar="NAME", help="name of the EvalJob")
+    status.add_argument("--watch", action="store_true", help="stay and show changes until the job has ended")
+    _on_a_cluster(status)
+
+    logs = commands.add_parser("logs", help="what the pods of an EvalJob say", epilog=_EXIT_CODES)
+    logs.add_argument("name", metavar="NAME", help="name of the EvalJob")
+    logs.add_argument("--step", choices=("plan", "work", "reduce"), help="only the pods of this step")
+    logs.add_argument("--follow", "-f", action="store_true", help="stay and print new lines until the job has ended")
+    _on_a_cluster(logs)
+
+    cancel = commands.add_parser("cancel", help="stop an EvalJob and remove it; its records stay", epilog=_EXIT_CODES)
+    cancel.add_argument("name", metavar="NAME", help="name of the EvalJob")
+    _on_a_cluster(cancel)
+
+    crd = commands.add_parser("crd", help="print the definitions of EvalJob and ClusterEvalRuntime", epilog=_EXIT_CODES)
+    crd.add_argument(
+        "--check", metavar="FOLDER", help="compare with the files in this folder instead; 1 when they differ"
+    )
+    crd.add_argument("--write", metavar="FOLDER", help="write one file each into this folder")
 
     tasks = commands.add_parser("tasks", help="list the tasks there are", epilog=_EXIT_CODES)
     tasks.add_argument(
@@ -69,18 +117,39 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
-    if arguments is None and options.command in _RUNS_TASK_CODE:
-        _fix_hashes()
-    from assay_api.errors import EXIT_STOPPED, AssayError
+    if arguments is None:
+        # The first process of a container has no default for it: without a handler the signal would be ignored.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if options.command in _RUNS_TASK_CODE:
+            _fix_hashes()
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        from assay_api.errors import EXIT_STOPPED, Stopped
+
+        print("assay: stopped.", file=sys.stderr)
+        _report_end(options, Stopped("The command was asked to stop."))
+        return EXIT_STOPPED
+
+
+def _run(options: argparse.Namespace) -> int:
+    from assay_api.errors import AssayError
 
     try:
         return _dispatch(options)
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
+        _report_end(options, error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("assay: stopped.", file=sys.stderr)
-        return EXIT_STOPPED
+    except Exception as error:
+        _report_end(options, error)
+        raise
+
+
+def _report_end(options: argparse.Namespace, error: Exception) -> None:
+    from assay_runner.cli.report import ended, write_report
+
+    write_report(options, ended(error))
 
 
 def _fix_hashes() -> None:
@@ -91,32 +160,27 @@ def _fix_hashes() -> None:
         os.execv(sys.executable, [sys.executable, "-m", "assay_runner", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 
+_COMMANDS = {
+    "run": ("run", "run"),
+    "plan": ("plan", "plan"),
+    "work": ("work", "work"),
+    "reduce": ("results", "reduce"),
+    "results": ("results", "results"),
+    "delete": ("delete", "delete"),
+    "submit": ("submit", "submit"),
+    "status": ("status", "status"),
+    "logs": ("logs", "logs"),
+    "cancel": ("submit", "cancel"),
+    "crd": ("crd", "crd"),
+    "tasks": ("tasks", "tasks"),
+}
+"""Subcommand → its module in this package, and the function in it."""
+
+
 def _dispatch(options: argparse.Namespace) -> int:
-    match options.command:
-        case "run":
-            from assay_runner.cli.run import run
-
-            return run(options)
-        case "plan":
-            from assay_runner.cli.plan import plan
-
-            return plan(options)
-        case "work":
-            from assay_runner.cli.work import work
-
-            return work(options)
-        case "reduce":
-            from assay_runner.cli.results import reduce
-
-            return reduce(options)
-        case "results":
-            from assay_runner.cli.results import results
-
-            return results(options)
-        case _:
-            from assay_runner.cli.tasks import tasks
-
-            return tasks(options)
+    module, function = _COMMANDS[options.command]
+    code: int = getattr(importlib.import_module(f"assay_runner.cli.{module}"), function)(options)
+    return code
 
 
 def _planning(command: argparse.ArgumentParser) -> None:
@@ -124,6 +188,26 @@ def _planning(command: argparse.ArgumentParser) -> None:
         "--store", metavar="URI", help="where runs are kept (default: spec.storage, else ./assay-runs)"
     )
     command.add_argument("--limit", type=_positive, metavar="N", help="only the first N documents of every task")
+
+
+def _in_a_pod(command: argparse.ArgumentParser, *, cache: bool = False) -> None:
+    command.add_argument("--report", metavar="FILE", help="write the outcome to this file, for whoever started the pod")
+    if cache:
+        command.add_argument("--cache", metavar="FOLDER", help="keep model weights in this folder, for other pods too")
+
+
+def _on_a_cluster(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--namespace", "-n", metavar="NAMESPACE", help="default: the manifest's, else the kubeconfig's"
+    )
+    command.add_argument("--context", metavar="CONTEXT", help="context of the kubeconfig (default: the current one)")
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return rate
 
 
 def _positive(text: str) -> int:

@@ -6,7 +6,9 @@ import argparse
 import sys
 
 from assay_api.errors import EXIT_DONE
+from assay_api.reports import Planned
 from assay_runner.cli.prepare import Prepared, prepare
+from assay_runner.cli.report import write_report
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -18,6 +20,17 @@ def plan(options: argparse.Namespace) -> int:
         print(f"run: {prepared.uri}", file=sys.stderr)
     else:
         _table(prepared)
+    plan = prepared.plan
+    write_report(
+        options,
+        Planned(
+            plan=plan.digest,
+            run=prepared.uri,
+            samples=plan.samples,
+            chunks=plan.chunks,
+            storage_mode=prepared.probed.mode,
+        ),
+    )
     return EXIT_DONE
 
 

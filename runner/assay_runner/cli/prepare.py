@@ -12,10 +12,12 @@ from pathlib import Path
 
 from assay_api.base import sha256
 from assay_api.errors import SpecError
-from assay_api.evaljob import BackendName, EvalJob
+from assay_api.evaljob import EvalJob
 from assay_api.plan import Plan
 from assay_api.records import Placement, StorageProbe
+from assay_runner.backends.base import Description
 from assay_runner.backends.registry import describe, preflight
+from assay_runner.cli.cache import model_cache
 from assay_runner.cores import usable_cores
 from assay_runner.manifest import read_manifest
 from assay_runner.plan.planner import PlannerSettings, located_model, make_plan
@@ -51,19 +53,31 @@ def prepare(options: argparse.Namespace) -> Prepared:
     manifest = Path(options.file)
     job = read_manifest(manifest)
     root = _root(options, job, manifest)
-    api_key = os.environ.get("OPENAI_API_KEY")
+    mounted = getattr(options, "config_maps", None)
+    config_maps = Path(mounted) if mounted else None
     model = located_model(job, manifest).spec.model
-    description = describe(model, usable_cores())
-    if model.backend is BackendName.OPENAI:
-        preflight(model, api_key)
+    job_folder = f"{job.metadata.namespace}/{job.metadata.name}/"
+    # Credentials and bucket are tried before anything that takes its time.
+    next(root.list(job_folder, recursive=False), None)
+
+    def look_at_the_model() -> Description:
+        description = describe(model, usable_cores(), model_cache(options, os.environ))
+        preflight(model, os.environ.get("OPENAI_API_KEY"))
+        return description
+
     scratch = Path(tempfile.mkdtemp(prefix="assay-plan-"))
     try:
-        settings = PlannerSettings(scratch, options.limit, in_place=root.uri.startswith("file:"))
-        planned = make_plan(job, manifest, root, settings, description)
+        settings = PlannerSettings(
+            scratch,
+            options.limit,
+            # A pod that plans shares a volume with those that work, but not its own files.
+            in_place=root.uri.startswith("file:") and config_maps is None,
+            config_maps=config_maps,
+        )
+        planned = make_plan(job, manifest, root, settings, look_at_the_model)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    prefix = f"{job.metadata.namespace}/{job.metadata.name}/{_run_id(job, planned.plan)}/"
-    store = Prefixed(root, prefix)
+    store = Prefixed(root, f"{job_folder}{_run_id(job, planned.plan)}/")
     probed = write_run(store, planned.plan, planned.placement)
     return Prepared(job, planned.plan, planned.placement, root, store, store.uri.rstrip("/"), probed)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 from assay_api.plan import Plan
 from assay_api.records import Progress
+from assay_runner.duration import duration
 from assay_runner.store.base import Store, StoreUnavailable
-from assay_runner.work.board import Board, read_progress
+from assay_runner.work.board import Board, chunk_samples, read_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,18 +51,14 @@ class Watch:
     def __init__(self, store: Store, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._plan, self._clock = store, plan, clock
         self._board = Board(store, plan, session="", clock=clock, silence=1e9)
-        self._sizes = {
-            (task.name, index): (task.boundaries[index + 1] - task.boundaries[index]) * task.repeats
-            for task in plan.tasks
-            for index in range(task.chunks)
-        }
+        self._sizes = chunk_samples(plan)
         self._history: list[tuple[float, int]] = []
 
     def look(self) -> Snapshot:
         """The run as it is now."""
         self._board.refresh_markers()
         workers = tuple(read_progress(self._store))
-        committed = sum(self._sizes[chunk.task, chunk.index] for chunk in self._board.committed)
+        committed = sum(self._sizes[chunk] for chunk in self._board.committed)
         pending = sum(worker.pending for worker in workers if worker.state not in ("stopped", "done"))
         done = min(self._plan.samples, committed + pending)
         self._history = [*self._history[-20:], (self._clock(), done)]
@@ -138,16 +135,6 @@ def describe(snapshot: Snapshot) -> str:
     if snapshot.eta is not None and snapshot.done < snapshot.total:
         parts.append(f"{duration(snapshot.eta)} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def render(snapshot: Snapshot) -> RenderableType:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from assay_api import layout
+from assay_api.base import sha256
 from assay_api.errors import EXIT_DONE, Incomplete
-from assay_api.results import MetricResult, Results
+from assay_api.results import MetricResult, Results, RunReport
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
@@ -19,20 +21,33 @@ def reduce(options: argparse.Namespace) -> int:
     Raises:
         Refused: the store does not hold exactly what was planned; no results were written.
     """
+    from assay_runner.cli.report import reduced, write_report
     from assay_runner.plan.write import committing_store
     from assay_runner.reduce.reducer import reduce_run
 
     uri, prefix = layout.split_run(options.run)
     root = open_store(uri, None)
     store, probed = committing_store(Prefixed(root, prefix))
-    reduce_run(root, store, probed)
-    return show(store, options.run, as_json=options.json)
+    results = reduce_run(root, store, probed, max_error_rate=options.max_error_rate)
+    show(store, options.run, as_json=options.json)
+    run = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN))
+    write_report(options, reduced(results, run, sha256(results.encode())))
+    return EXIT_DONE
 
 
 def results(options: argparse.Namespace) -> int:
-    """Show the results of a finished run."""
+    """Show the results of a finished run, or of an EvalJob on the cluster."""
+    if _names_a_job(options):
+        from assay_runner.cli.status import results_of_job
+
+        return results_of_job(options)
     uri, prefix = layout.split_run(options.run)
     return show(Prefixed(open_store(uri, None), prefix), options.run, as_json=options.json)
+
+
+def _names_a_job(options: argparse.Namespace) -> bool:
+    """Whether RUN is a name on a cluster: a run's address always has slashes."""
+    return "/" not in options.run and (bool(options.namespace or options.context) or not Path(options.run).exists())
 
 
 def show(store: Store, run: str, *, as_json: bool) -> int:

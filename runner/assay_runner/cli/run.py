@@ -13,10 +13,11 @@ from assay_api import layout
 from assay_api.errors import EXIT_DONE, EXIT_STOPPED, Failed
 from assay_api.evaljob import BackendName
 from assay_runner.cli.prepare import Prepared, prepare
-from assay_runner.cli.progress import Display, Watch, duration
+from assay_runner.cli.progress import Display, Watch
 from assay_runner.cli.results import show
 from assay_runner.cli.supervise import LOCAL, Supervisor, worker_command
 from assay_runner.cores import usable_cores
+from assay_runner.duration import duration
 from assay_runner.plan.write import committing_store
 from assay_runner.reduce.reducer import reduce_run
 from assay_runner.store.base import NotFoundInStore

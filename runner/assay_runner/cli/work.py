@@ -11,18 +11,27 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from assay_api import layout
+from assay_api.errors import EXIT_DONE, AssayError, SpecError
 from assay_runner.backends.base import Backend
 from assay_runner.backends.registry import open_backend
+from assay_runner.cli.cache import model_cache
+from assay_runner.cli.report import ended, write_report
 from assay_runner.cores import usable_cores
 from assay_runner.plan.write import committing_store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
+from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.setup import model_context, read_placement, read_plan, set_threads
 from assay_runner.work.stage import Stage, open_stages
-from assay_runner.work.worker import Worker, WorkerSettings
+from assay_runner.work.worker import Worker
 
 
 def work(options: argparse.Namespace) -> int:
@@ -39,7 +48,7 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
     root = open_store(uri, None)
     store, _ = committing_store(Prefixed(root, prefix))
     plan, placement = read_plan(store), read_placement(store)
-    cores = usable_cores()
+    cores, cache = usable_cores(), model_cache(options, os.environ)
     set_threads(plan.model.pins, cores, os.environ)
     settings = WorkerSettings(
         worker=options.worker or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
@@ -47,31 +56,51 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
         workers=options.of or placement.workers,
         grace=options.grace,
     )
-    context = model_context(
-        plan, placement, settings, cores=cores, api_key=os.environ.get("OPENAI_API_KEY"), model=options.model
-    )
 
     def stages() -> dict[str, Stage]:
         return open_stages(plan, root, scratch)
 
     def backend() -> Backend:
+        context = model_context(
+            plan,
+            placement,
+            settings,
+            cores=cores,
+            api_key=os.environ.get("OPENAI_API_KEY"),
+            model=options.model,
+            cache=cache,
+            live=lambda: worker.live,
+        )
         return open_backend(plan.model.backend, context)
 
     def say(line: str) -> None:
         print(f"{settings.worker}: {line}", file=sys.stderr, flush=True)
 
     worker = Worker(store, settings, plan=plan, stages=stages, backend=backend, say=say)
-    asyncio.run(_until_done(worker, options.parent))
-    return 0
+
+    def leave(error: Exception | None) -> None:
+        """End the process at once if threads of its backend still run: nothing can stop them, and what they do counts
+        for nothing any more."""
+        if worker.abandoned:
+            shutil.rmtree(scratch, ignore_errors=True)
+            _exit(options, error)
+
+    with _metrics(worker, options.metrics_port):
+        asyncio.run(_until_done(worker, options.parent, leave))
+    return EXIT_DONE
 
 
-async def _until_done(worker: Worker, parent: int | None) -> None:
+async def _until_done(worker: Worker, parent: int | None, leave: Callable[[Exception | None], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     watching = asyncio.create_task(_watch(worker, parent)) if parent else None
     try:
         await worker.run()
+        leave(None)
+    except Exception as error:
+        leave(error)
+        raise
     finally:
         if watching:
             watching.cancel()
@@ -81,3 +110,30 @@ async def _watch(worker: Worker, parent: int) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
         await asyncio.sleep(1)
     worker.stop()
+
+
+def _metrics(worker: Worker, port: int | None) -> AbstractContextManager[None]:
+    if port is None:
+        return nullcontext()
+    if find_spec("prometheus_client") is None:
+        raise SpecError(
+            "assay work", "--metrics-port", "what it needs is not installed", "run: pip install 'assay[serve]'"
+        )
+    from assay_runner.work.exposition import serving
+
+    return serving(worker, port)
+
+
+def _exit(options: argparse.Namespace, error: Exception | None) -> NoReturn:
+    code = EXIT_DONE
+    if error is not None:
+        if isinstance(error, AssayError):
+            print(f"assay: {error}", file=sys.stderr)
+        else:
+            traceback.print_exception(error)
+        word = ended(error)
+        write_report(options, word)
+        code = word.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -7,7 +7,7 @@ folder, endpoint) goes into the run's placement, which no number depends on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,39 +49,27 @@ class PlannerSettings:
     """Replaces every task's limit."""
     in_place: bool = False
     """Whether every worker can read files of this machine."""
+    config_maps: Path | None = None
+    """Where the manifest's ConfigMaps are mounted, one folder each."""
 
 
 def make_plan(
-    job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, description: Description
+    job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, describe: Callable[[], Description]
 ) -> Planned:
     """Plan `job`, staging its documents and task files in `store` (the whole store, not one run's part).
 
     Args:
         manifest: the file the job came from; relative folders in it are meant from there.
-        description: what the backend says of the model.
+        describe: what the backend says of the model. It may import an engine, so it is asked once every task is known.
 
     Raises:
         SpecError: something in the manifest, a task or its data is wrong.
         Failed: a hub or the store cannot be reached.
     """
-    folders = task_folders(job.spec.task_sources, manifest, settings.scratch)
-    references = {task.name: task for task in job.spec.tasks}
-    catalogue = Catalogue(folders)
-    tasks: dict[str, TaskPlan] = {}
-    groups: dict[str, GroupPlan] = {}
-    for reference in references.values():
-        resolved = catalogue.resolve([reference.name])
-        for task in resolved.tasks:
-            if task.name in tasks:
-                raise SpecError(
-                    str(manifest),
-                    "spec.tasks",
-                    f"task {task.name} is asked for twice, once through {reference.name}",
-                    "list it once",
-                )
-            tasks[task.name] = _plan_task(task, reference, job, store, settings, description)
-        for group in resolved.groups:
-            groups[group.name] = GroupPlan(name=group.name, tasks=tuple(group.tasks), metrics=tuple(group.metrics))
+    folders = task_folders(job.spec.task_sources, manifest, settings.scratch, settings.config_maps)
+    chosen, groups = _choose(job, manifest, Catalogue(folders))
+    description = describe()
+    tasks = tuple(_plan_task(task, reference, job, store, settings, description) for task, reference in chosen.values())
     model = job.spec.model
     folder = _model_folder(job, manifest)
     plan = Plan(
@@ -94,8 +82,8 @@ def make_plan(
             args=model.args,
             pins=description.pins,
         ),
-        tasks=tuple(tasks.values()),
-        groups=tuple(groups.values()),
+        tasks=tasks,
+        groups=groups,
         seed=job.spec.seed,
         batch_size=description.batch_size,
         determinism=description.determinism,
@@ -111,6 +99,43 @@ def make_plan(
         max_error_rate=job.spec.error_policy.max_error_rate,
     )
     return Planned(plan, placement)
+
+
+def _choose(
+    job: EvalJob, manifest: Path, catalogue: Catalogue
+) -> tuple[dict[str, tuple[ResolvedTask, TaskRef]], tuple[GroupPlan, ...]]:
+    """The tasks that the manifest's names stand for, each with what was asked of it, and their groups.
+
+    Raises:
+        SpecError: a name is unknown, a task's file is wrong, or a task is asked for twice.
+    """
+    chosen: dict[str, tuple[ResolvedTask, TaskRef]] = {}
+    groups: dict[str, GroupPlan] = {}
+    for reference in job.spec.tasks:
+        resolved = catalogue.resolve([reference.name])
+        for task in resolved.tasks:
+            if task.name in chosen:
+                raise SpecError(
+                    str(manifest),
+                    "spec.tasks",
+                    f"task {task.name} is asked for twice, once through {reference.name}",
+                    "list it once",
+                )
+            _check_name(task)
+            chosen[task.name] = task, reference
+        for group in resolved.groups:
+            groups[group.name] = GroupPlan(name=group.name, tasks=tuple(group.tasks), metrics=tuple(group.metrics))
+    return chosen, tuple(groups.values())
+
+
+def _check_name(task: ResolvedTask) -> None:
+    if not re.fullmatch(TASK_NAME, task.name) or len(task.name) > 128:
+        raise SpecError(
+            str(task.file),
+            "task",
+            f"{task.name!r} cannot be a task's name",
+            "use up to 128 letters, digits and _ . + -",
+        )
 
 
 def located_model(job: EvalJob, manifest: Path) -> EvalJob:
@@ -140,13 +165,6 @@ def _plan_task(
     settings: PlannerSettings,
     description: Description,
 ) -> TaskPlan:
-    if not re.fullmatch(TASK_NAME, resolved.name) or len(resolved.name) > 128:
-        raise SpecError(
-            str(resolved.file),
-            "task",
-            f"{resolved.name!r} cannot be a task's name",
-            "use up to 128 letters, digits and _ . + -",
-        )
     config = resolved.config.with_overrides(
         num_fewshot=reference.num_fewshot,
         repeats=reference.repeats,
@@ -170,8 +188,10 @@ def _plan_task(
     costs: list[float] = []
     loaded = load(_dataset(resolved, config.evaluated_split), task.process_docs, limit)
     rows = _costed(_identified(loaded.rows, resolved), costs)
-    data = stage(store, rows, loaded.source, in_place=settings.in_place)
-    fewshot = _plan_fewshot(resolved, task, store, settings, data) if task.num_fewshot else None
+    # What was copied here for planning is gone when the plan is made.
+    in_place = settings.in_place and not resolved.folder.is_relative_to(settings.scratch.resolve())
+    data = stage(store, rows, loaded.source, in_place=in_place)
+    fewshot = _plan_fewshot(resolved, task, store, data, in_place=in_place) if task.num_fewshot else None
     plan = draft.model_copy(
         update={
             "data": data,
@@ -183,19 +203,15 @@ def _plan_task(
     return plan
 
 
-def _plan_fewshot(
-    resolved: ResolvedTask, task: Task, store: Store, settings: PlannerSettings, data: DataPin
-) -> FewshotPlan:
+def _plan_fewshot(resolved: ResolvedTask, task: Task, store: Store, data: DataPin, *, in_place: bool) -> FewshotPlan:
     split = task.fewshot_split
     if split is None:
-        pool = stage(
-            store, task.fewshot_samples, f"examples written in {resolved.file.name}", in_place=settings.in_place
-        )
+        pool = stage(store, task.fewshot_samples, f"examples written in {resolved.file.name}", in_place=in_place)
     elif split == resolved.config.evaluated_split:
         pool = data
     else:
         loaded = load(_dataset(resolved, split), task.process_docs, POOL)
-        pool = stage(store, loaded.rows, loaded.source, in_place=settings.in_place)
+        pool = stage(store, loaded.rows, loaded.source, in_place=in_place)
     if pool.documents < task.num_fewshot + (pool is data):
         raise SpecError(
             str(resolved.file),

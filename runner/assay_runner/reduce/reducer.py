@@ -25,8 +25,18 @@ from assay_runner.tasks.task import Task
 from assay_runner.work.setup import read_placement, read_plan
 
 
-def reduce_run(root: Store, store: Store, probed: StorageProbe, *, wall_seconds: float | None = None) -> Results:
+def reduce_run(
+    root: Store,
+    store: Store,
+    probed: StorageProbe,
+    *,
+    wall_seconds: float | None = None,
+    max_error_rate: float | None = None,
+) -> Results:
     """Reduce the run whose part of the store is `store`.
+
+    Args:
+        max_error_rate: the share of failed samples to tolerate, when it is not what the run was placed with.
 
     Raises:
         Incomplete, Corrupt: the store does not hold exactly what was planned; nothing was written.
@@ -51,7 +61,7 @@ def reduce_run(root: Store, store: Store, probed: StorageProbe, *, wall_seconds:
         shutil.rmtree(scratch, ignore_errors=True)
     store.put(layout.SAMPLES, samples)
     store.put(layout.RUN, run.report(store, wall_seconds).encode())
-    _tolerate(read_placement(store).max_error_rate, results, run)
+    _tolerate(read_placement(store).max_error_rate if max_error_rate is None else max_error_rate, results, run)
     _write_once(store, results.encode())
     return results
 
@@ -98,8 +108,8 @@ def _tolerate(allowed: float, results: Results, run: RunTally) -> None:
         kinds = ", ".join(f"{kind} {count}" for task in results.tasks for kind, count in task.errors.items())
         raise TooManyErrors(
             f"{errors} of {samples} samples failed ({kinds}), more than spec.errorPolicy.maxErrorRate {allowed:g} tolerates; "
-            "no results were written, all records are kept. Raise the rate and run the job again to accept them, or delete "
-            f"the .commit markers of their chunks to have them tried again ({run.failed_chunks()})."
+            "no results were written, all records are kept. Raise the rate to accept them, nothing is done anew; or delete "
+            f"the .commit markers of their chunks ({run.failed_chunks()}) and start the job again to have them tried anew."
         )
 
 

@@ -58,6 +58,10 @@ class Store(Protocol):
         """
         ...
 
+    def delete(self, key: str) -> None:
+        """Remove the object; harmless when there is none. Only `assay delete` does."""
+        ...
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Keys below `prefix` (a folder, ending in `/`), in order; without `recursive` only direct children that are objects."""
         ...

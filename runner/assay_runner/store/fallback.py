@@ -39,6 +39,10 @@ class CheckedStore:
         """As of the store itself."""
         return self._store.get(key)
 
+    def delete(self, key: str) -> None:
+        """As of the store itself."""
+        self._store.delete(key)
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """As of the store itself."""
         return self._store.list(prefix, recursive=recursive)

@@ -12,9 +12,9 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
 from assay_runner.store.keys import TEMPORARY, check_folder, check_key
@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF})
+_IN_USE = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY})
+_FOLDER_TRIES = 8
+"""A folder that was made may be gone again before the first file is in it, when others delete what else it held."""
 _STALE_TRIES = 4
 """On NFS a file that was replaced while it was read fails once with ESTALE; looking again finds the new one."""
 
@@ -80,6 +83,19 @@ class FileStore:
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 raise NotFoundInStore(str(path)) from error
 
+    def delete(self, key: str) -> None:
+        """Remove the file, and the folders above it that are empty then."""
+        path = self._path(key)
+        with _refusals(path, "deleted"):
+            try:
+                path.unlink()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return
+            # Somebody else who deletes here may have taken the empty folder away already.
+            with suppress(FileNotFoundError):
+                _sync_folder(path.parent)
+            self._prune(path.parent)
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Files below the folder, symbolic links followed; a folder that is not there is empty."""
         return self._below(check_folder(prefix), recursive)
@@ -87,6 +103,16 @@ class FileStore:
     def location(self, key: str) -> str:
         """The absolute path."""
         return str(self._path(key))
+
+    def _prune(self, folder: Path) -> None:
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno in _IN_USE:
+                    return
+                raise
+            folder = folder.parent
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
@@ -153,16 +179,24 @@ def _create_locked(temporary: Path, target: Path) -> bool:
 @contextmanager
 def _temporary(target: Path, data: bytes) -> Iterator[Path]:
     """A finished, synced file beside `target` that nobody else knows; gone at the end."""
-    _make_folder(target.parent)
     path = target.parent / f"{TEMPORARY}{secrets.token_hex(12)}"
     try:
-        with path.open("xb") as file:
+        with _new_file(path) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    for _ in range(_FOLDER_TRIES - 1):
+        _make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            return path.open("xb")
+    _make_folder(path.parent)
+    return path.open("xb")
 
 
 def _make_folder(folder: Path) -> None:

@@ -36,6 +36,10 @@ class Prefixed:
         """As of the whole store, below the prefix."""
         return self._store.get(self._key(key))
 
+    def delete(self, key: str) -> None:
+        """As of the whole store, below the prefix."""
+        self._store.delete(self._key(key))
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """As of the whole store, with keys relative to the prefix."""
         for key in self._store.list(self._prefix + check_folder(prefix), recursive=recursive):

@@ -7,12 +7,15 @@ came. Passing faults (5xx, throttling, timeouts, broken connections, truncated a
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
 from assay_runner.store.keys import below, check_folder, check_key
@@ -28,6 +31,16 @@ Faults = list[Fault]
 TRIES = 8
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
+_PIECE = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a listing, as the server describes it."""
+
+    key: str
+    size: int
+    etag: str
 
 
 class S3Store:
@@ -100,11 +113,61 @@ class S3Store:
         except _NotThere as error:
             raise NotFoundInStore(self.location(key)) from error
 
+    def delete(self, key: str) -> None:
+        """Remove the object by a request of its own: not every server knows the one for many objects."""
+        name = self._name(key)
+        with suppress(_NotThere):
+            self._insist(
+                lambda: self._client.delete_object(Bucket=self._bucket, Key=name),
+                f"{self.location(key)} could not be deleted",
+            )
+
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Keys in the order of the server, which S3 promises to be that of their bytes; asked for page by page."""
         start = self._prefix + check_folder(prefix)
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start} | ({} if recursive else {"Delimiter": "/"})
-        return self._pages(request, f"{below(self.uri, prefix)} could not be listed")
+        pages = self._pages(request, f"{below(self.uri, prefix)} could not be listed")
+        return (found.key for found in pages)
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything that lies here, with sizes, in the order of the server."""
+        return self._pages({"Bucket": self._bucket, "Prefix": self._prefix}, f"{self.uri} could not be listed")
+
+    def download(self, entry: Entry, path: Path) -> None:
+        """Write the object's bytes to the file, synced. For objects that memory should not hold; an answer that breaks
+        off is gone on with where it broke off.
+
+        Raises:
+            StoreUnavailable: what came is not as long as the listing said.
+            StoreDenied: the server refused, or the object is no longer that of the listing.
+        """
+        where, name = below(self.uri, entry.key), self._prefix + entry.key
+        asked: dict[str, Any] = {"Bucket": self._bucket, "Key": name} | ({"IfMatch": entry.etag} if entry.etag else {})
+        with path.open("wb") as file:
+
+            def read_on() -> None:
+                start = file.tell()
+                if start and start == entry.size:
+                    return
+                rest: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
+                answer = self._client.get_object(**asked, **rest)
+                if start and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
+                    file.seek(0)
+                    file.truncate()
+                with closing(answer["Body"]) as body:
+                    while piece := body.read(_PIECE):
+                        _write(file, piece)
+
+            try:
+                self._insist(read_on, f"{where} could not be read")
+            except _AlreadyThere as error:
+                raise StoreDenied(f"{where} was replaced while it was read; start again.") from error
+            except _NotWritten as error:
+                raise error.reason from error
+            if file.tell() != entry.size:
+                raise StoreUnavailable(f"{where} is not as long as the server said.")
+            file.flush()
+            os.fsync(file.fileno())
 
     def location(self, key: str) -> str:
         """`s3://bucket/prefix/key`."""
@@ -113,7 +176,7 @@ class S3Store:
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
 
-    def _pages(self, request: dict[str, Any], failure: str) -> Iterator[str]:
+    def _pages(self, request: dict[str, Any], failure: str) -> Iterator[Entry]:
         token: str | None = None
         while True:
             asked = request | ({"ContinuationToken": token} if token else {})
@@ -121,7 +184,9 @@ class S3Store:
             for found in page.get("Contents", []):
                 # Consoles create empty objects that end in "/" to show a folder.
                 if not found["Key"].endswith("/"):
-                    yield found["Key"].removeprefix(self._prefix)
+                    yield Entry(
+                        found["Key"].removeprefix(self._prefix), int(found.get("Size", 0)), found.get("ETag", "")
+                    )
             if not page.get("IsTruncated"):
                 return
             before, token = token, page.get("NextContinuationToken")
@@ -159,6 +224,21 @@ class S3Store:
             if faults is not None:
                 faults.append(fault)
         raise StoreUnavailable(f"{failure}: {clause} ({self._tries} tries).")
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise _NotWritten(error) from error
+
+
+class _NotWritten(Exception):
+    """A fault of this machine's disk, which must not be taken for one of the connection."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class _AlreadyThere(StoreDenied):

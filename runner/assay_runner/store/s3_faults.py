@@ -53,6 +53,7 @@ _REFUSALS = {
     "KeyTooLongError": "the key is too long; choose a shorter storage URI",
 }
 _GRANT = "grant s3:GetObject and s3:PutObject on the prefix and s3:ListBucket on the bucket"
+_GRANT_DELETION = "grant s3:DeleteObject on the prefix, which only `assay delete` needs"
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 _CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 _PASSING = frozenset(
@@ -153,7 +154,7 @@ def _answer(error: ClientError) -> Fault:
     if error.operation_name.startswith("AssumeRole"):
         return _denied(f"{said}; check the role that AWS_ROLE_ARN or the profile names")
     if status == 403:
-        return _denied(f"{said}; {_GRANT}")
+        return _denied(f"{said}; {_GRANT_DELETION if error.operation_name == 'DeleteObject' else _GRANT}")
     if 300 <= status < 400:
         return _denied(f"{said}; {_REGION}")
     return _denied(said)

@@ -39,6 +39,8 @@ class Peer:
     """Chunks per second; 0 when it has not committed one yet."""
     held: Mapping[ChunkId, float]
     """Chunks it says are under work → seconds since that was first seen."""
+    samples_per_second: float = 0.0
+    """0 when it has nothing under work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Markers are facts; progress reports are hints. A peer counts as live while its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from assay_api.errors import Corrupt
@@ -14,11 +14,21 @@ from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.assignment import Peer
+from assay_runner.work.tally import Tally
 
 
 def plan_chunks(plan: Plan) -> tuple[ChunkId, ...]:
     """All chunks in plan order."""
     return tuple(ChunkId(task.name, index) for task in plan.tasks for index in range(task.chunks))
+
+
+def chunk_samples(plan: Plan) -> dict[ChunkId, int]:
+    """Planned samples of every chunk."""
+    return {
+        ChunkId(task.name, index): (task.boundaries[index + 1] - task.boundaries[index]) * task.repeats
+        for task in plan.tasks
+        for index in range(task.chunks)
+    }
 
 
 def read_progress(store: Store) -> Iterator[Progress]:
@@ -28,6 +38,20 @@ def read_progress(store: Store) -> Iterator[Progress]:
             yield Progress.decode(store.get(key), key)
         except (Corrupt, NotFoundInStore):
             continue
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """How far the whole run is, as one worker knows it; advisory."""
+
+    samples: int
+    samples_committed: int
+    chunks: int
+    chunks_committed: int
+    errors: int
+    tokens_in: int
+    tokens_out: int
+    samples_per_second: float
 
 
 @dataclass(slots=True)
@@ -45,16 +69,45 @@ class Board:
         self._store, self._session = store, session
         self._clock, self._silence = clock, silence
         self.chunks = plan_chunks(plan)
+        self._sizes = chunk_samples(plan)
         self._planned = frozenset(self.chunks)
         self._tasks = [task.name for task in plan.tasks]
         self.committed: set[ChunkId] = set()
         self.peers: tuple[Peer, ...] = ()
+        self.reports: tuple[Progress, ...] = ()
+        """The last reports of the other workers, also of those that ended."""
         self._sightings: dict[str, _Sighting] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether every chunk is committed."""
+        return len(self.committed) == len(self.chunks)
+
+    @property
+    def live(self) -> int:
+        """Workers that are live, this one included."""
+        return 1 + sum(peer.live for peer in self.peers)
+
+    def figures(self, own: Tally, *, own_rate: float) -> RunFigures:
+        """The whole run; `own` is what this worker adds to the others' reports. Callable from any thread."""
+        # A tuple is made of a set in one step, so another thread cannot change the set meanwhile.
+        committed, peers, reports = tuple(self.committed), self.peers, self.reports
+        return RunFigures(
+            samples=sum(self._sizes.values()),
+            samples_committed=sum(self._sizes[chunk] for chunk in committed),
+            chunks=len(self.chunks),
+            chunks_committed=len(committed),
+            errors=own.errors + sum(report.errors for report in reports),
+            tokens_in=own.tokens_in + sum(report.tokens_in for report in reports),
+            tokens_out=own.tokens_out + sum(report.tokens_out for report in reports),
+            samples_per_second=own_rate + sum(peer.samples_per_second for peer in peers if peer.live),
+        )
 
     def refresh(self) -> None:
         """Look at the markers and the reports again."""
         self.refresh_markers()
-        self.peers = tuple(self._peers())
+        reports = tuple(report for report in read_progress(self._store) if report.session != self._session)
+        self.peers, self.reports = tuple(self._peers(reports)), reports
 
     def refresh_markers(self) -> None:
         """Look at the markers of tasks that are not finished."""
@@ -64,11 +117,9 @@ class Board:
                 found = (ChunkId.of_marker(key) for key in self._store.list(f"chunks/{task}/", recursive=False))
                 self.committed.update(chunk for chunk in found if chunk in self._planned)
 
-    def _peers(self) -> Iterator[Peer]:
+    def _peers(self, reports: Sequence[Progress]) -> Iterator[Peer]:
         now = self._clock()
-        for report in read_progress(self._store):
-            if report.session == self._session:
-                continue
+        for report in reports:
             beat = (report.session, report.beat)
             sighting = self._sightings.get(report.worker)
             if sighting is None or sighting.beat != beat:
@@ -80,5 +131,6 @@ class Board:
                 index=report.index,
                 live=report.state not in ("stopped", "done") and now - sighting.seen <= self._silence,
                 rate=report.chunks / report.busy_seconds if report.busy_seconds > 0 else 0.0,
+                samples_per_second=report.rate if report.open else 0.0,
                 held={chunk: now - since for chunk, since in held.items()},
             )

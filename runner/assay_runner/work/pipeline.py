@@ -54,6 +54,14 @@ class Committed:
     outcome: Outcome
     records: Sequence[SampleRecord]
     seconds: float
+    """From taking the chunk to its marker."""
+    commit_seconds: float
+    """Of these, for writing data and marker."""
+
+    @property
+    def errors(self) -> int:
+        """Failed samples."""
+        return sum(record.error is not None for record in self.records)
 
 
 class Pipeline:
@@ -187,7 +195,9 @@ class Pipeline:
         stage = self._stages[chunk.id.task]
         records = [chunk.records[sample] for sample in stage.sample_ids(chunk.id.index)]
         async with self._commits:
+            writing = self._clock()
             steps = commit(self._plan, chunk.id, self._new_attempt(), records)
             outcome = await asyncio.to_thread(run_commit, self._store, steps)
         del self.open[chunk.id]
-        self._on_commit(Committed(chunk.id, outcome, records, self._clock() - chunk.started))
+        now = self._clock()
+        self._on_commit(Committed(chunk.id, outcome, records, now - chunk.started, now - writing))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from assay_api import layout
@@ -11,8 +11,9 @@ from assay_api.plan import Plan
 from assay_api.records import Placement
 from assay_runner import __version__
 from assay_runner.backends.base import ModelContext
+from assay_runner.models.cache import ModelCache
 from assay_runner.store.base import NotFoundInStore, Store
-from assay_runner.work.worker import WorkerSettings
+from assay_runner.work.settings import WorkerSettings
 
 
 def read_plan(store: Store) -> Plan:
@@ -48,9 +49,22 @@ def read_placement(store: Store) -> Placement:
 
 
 def model_context(
-    plan: Plan, placement: Placement, settings: WorkerSettings, *, cores: int, api_key: str | None, model: str | None
+    plan: Plan,
+    placement: Placement,
+    settings: WorkerSettings,
+    *,
+    cores: int,
+    api_key: str | None,
+    model: str | None,
+    cache: ModelCache,
+    live: Callable[[], int],
 ) -> ModelContext:
-    """What the backend is opened with here; `model` is a folder that replaces the one the run was placed with."""
+    """What the backend is opened with here.
+
+    Args:
+        model: a folder that replaces the one the run was placed with.
+        live: how many workers the run has now.
+    """
     return ModelContext(
         name=model or placement.model or plan.model.name,
         revision=plan.model.revision,
@@ -59,10 +73,12 @@ def model_context(
         retries=placement.retries,
         url=placement.url,
         api_key=api_key,
-        concurrency=_concurrency(placement, settings.index),
+        concurrency=requests_in_flight(placement, settings.index, placement.workers),
+        share=lambda: requests_in_flight(placement, settings.index, live()),
         timeout=placement.timeout_seconds,
         batch_size=plan.batch_size,
         cores=cores,
+        cache=cache,
     )
 
 
@@ -75,7 +91,13 @@ def set_threads(pins: dict[str, Any], cores: int, environment: MutableMapping[st
     environment["TOKENIZERS_PARALLELISM"] = "false"
 
 
-def _concurrency(placement: Placement, index: int | None) -> int:
-    """This worker's part of the run's requests in flight; one that joins on top adds as much as the smallest part."""
-    part, over = divmod(placement.max_concurrency, placement.workers)
-    return max(1, part + (index is not None and index < over))
+def requests_in_flight(placement: Placement, index: int | None, live: int) -> int:
+    """This worker's part of the run's requests in flight, at least one.
+
+    Planned workers have fixed parts. When more are live than were planned, because some joined on top, everybody's part
+    shrinks, so that the sum stays within the run's limit once they have seen each other.
+    """
+    workers = max(placement.workers, live)
+    part, over = divmod(placement.max_concurrency, workers)
+    planned = workers == placement.workers
+    return max(1, part + (planned and index is not None and index < over))

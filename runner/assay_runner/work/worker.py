@@ -11,54 +11,28 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
 from assay_api import layout
-from assay_api.errors import AssayError, Failed, Stopped
+from assay_api.errors import Failed, Stopped
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.backends.base import Backend
 from assay_runner.store.base import Store
 from assay_runner.work.assignment import Situation, Turn, choose, share
-from assay_runner.work.board import Board
+from assay_runner.work.board import Board, RunFigures
 from assay_runner.work.commit import Outcome
+from assay_runner.work.faults import foremost
 from assay_runner.work.pipeline import Committed, Pipeline
+from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.stage import Stage
+from assay_runner.work.tally import Tally
 
 _LAST_WORDS = 2.0
-"""Seconds for one's own last commit to return after every marker has been seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """Who this worker is and how patient. Times in seconds."""
-
-    worker: str
-    index: int | None = None
-    """Place among the planned workers; None for one that joins on top."""
-    workers: int = 1
-    beat: float = 1.0
-    """Between two progress reports."""
-    silence: float = 10.0
-    """After which a worker whose report does not change no longer counts as live."""
-    poll: float = 0.5
-    """Between two looks at the markers when there is nothing to take."""
-    grace: float = 25.0
-    """For finishing open chunks after being asked to stop."""
-
-
-@dataclass(slots=True)
-class _Tally:
-    samples: int = 0
-    errors: int = 0
-    chunks: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    durations: list[float] = field(default_factory=list)
-    busy: float = 0.0
-    last_commit: float = 0.0
+"""Seconds for one's own last commit to return after every marker has been seen, and for a backend to end its start."""
+_CLOSING = 10.0
+"""Seconds for a backend to end."""
 
 
 class Worker:
@@ -87,12 +61,36 @@ class Worker:
         mine = settings.index is not None and settings.index < settings.workers
         self._own = frozenset(share(self._board.chunks, settings.index or 0, settings.workers) if mine else ())
         self._looked = clock()
-        self._tally = _Tally()
         self._beat = 0
         self._state: str = "starting"
-        self._stop, self._looking = asyncio.Event(), asyncio.Lock()
+        self._waiting = False
+        self._stop, self._over, self._looking = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         self._pipeline: Pipeline | None = None
         self._claimed: ChunkId | None = None
+        self.tally = Tally()
+        self.abandoned = False
+        """Whether the backend did not end when it was told to: threads of it still run, and nothing can stop them."""
+
+    @property
+    def state(self) -> str:
+        """What it is doing, as in its reports."""
+        return "waiting" if self._waiting and not self.open else self._state
+
+    @property
+    def open(self) -> tuple[ChunkId, ...]:
+        """Chunks under work."""
+        pipeline, claimed = self._pipeline, self._claimed
+        held = tuple(pipeline.open) if pipeline else ()
+        return held if claimed is None or claimed in held else (*held, claimed)
+
+    @property
+    def live(self) -> int:
+        """Workers of the run that are live, this one included, by the last look."""
+        return self._board.live
+
+    def run_figures(self) -> RunFigures:
+        """How far the whole run is, by the last look; callable from any thread."""
+        return self._board.figures(self.tally, own_rate=self.tally.rate if self.open else 0.0)
 
     def stop(self) -> None:
         """Ask the worker to finish its open chunks within the grace period and end; callable from a signal handler."""
@@ -106,11 +104,11 @@ class Worker:
             Failed, SpecError: the backend, the store or the plan's conditions failed.
         """
         await self._look()
-        if len(self._board.committed) == len(self._board.chunks):
+        if self._board.over:
             self._state = "done"
             await self._report()
             return
-        beating = asyncio.create_task(self._keep_reporting())
+        steady = [asyncio.create_task(self._keep_reporting()), asyncio.create_task(self._keep_looking())]
         try:
             await self._work()
             self._state = "done"
@@ -118,8 +116,9 @@ class Worker:
             self._state = "stopped"
             raise
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            for task in steady:
+                task.cancel()
+            await asyncio.gather(*steady, return_exceptions=True)
             await self._report()
 
     async def _work(self) -> None:
@@ -128,15 +127,45 @@ class Worker:
             stages = await asyncio.to_thread(self._open_stages)
             backend = self._open_backend()
             try:
-                await backend.start()
-                self._state = "working"
-                self._say("the backend is ready")
-                await self._run_pipeline(backend, stages, first)
+                if await self._started(backend):
+                    self._state = "working"
+                    self._say("the backend is ready")
+                    await self._run_pipeline(backend, stages, first)
             finally:
-                await backend.close()
-        if len(self._board.committed) < len(self._board.chunks):
+                await self._close(backend)
+        if not self._board.over:
             done = f"{len(self._board.committed)} of {len(self._board.chunks)} chunks are committed"
             raise Stopped(f"Worker {self._settings.worker} was asked to stop; {done}.")
+
+    async def _started(self, backend: Backend) -> bool:
+        """Start the backend; False when the worker was asked to stop, or the run was over, before it was ready."""
+        starting = asyncio.create_task(backend.start())
+        await self._until_an_end(starting)
+        if starting.done():
+            await starting
+            return True
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=_LAST_WORDS)
+        return False
+
+    async def _close(self, backend: Backend) -> None:
+        # A thread that loads a model, or hangs in an engine, cannot be stopped; it must not hold up the end.
+        closing = asyncio.create_task(backend.close())
+        await asyncio.wait({closing}, timeout=_CLOSING if self._state == "working" else _LAST_WORDS)
+        if closing.done():
+            await closing
+        else:
+            self.abandoned = True
+            closing.cancel()
+
+    async def _until_an_end(self, task: asyncio.Task[None]) -> None:
+        """Wait for the task, or until the worker was asked to stop, or until the run is over."""
+        ends = {asyncio.create_task(self._stop.wait()), asyncio.create_task(self._over.wait())}
+        try:
+            await asyncio.wait({task, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
 
     async def _run_pipeline(self, backend: Backend, stages: dict[str, Stage], first: ChunkId) -> None:
         upcoming: list[ChunkId] = [first]
@@ -156,13 +185,11 @@ class Worker:
             clock=self._clock,
         )
         running = asyncio.create_task(self._pipeline.run())
-        ends = {asyncio.create_task(self._stop.wait()), asyncio.create_task(self._see_the_end())}
         try:
-            await asyncio.wait({running, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            await self._until_an_end(running)
             if not running.done():
                 # When the run is over, what is still open here has been committed by others.
-                over = len(self._board.committed) == len(self._board.chunks)
-                patience = _LAST_WORDS if over else self._settings.grace
+                patience = _LAST_WORDS if self._board.over else self._settings.grace
                 await asyncio.wait({running}, timeout=patience)
             if not running.done():
                 running.cancel()
@@ -170,10 +197,8 @@ class Worker:
             else:
                 await running
         except BaseExceptionGroup as group:
-            raise _foremost(group) from group
+            raise foremost(group) from group
         finally:
-            for end in ends:
-                end.cancel()
             self._pipeline = None
 
     async def _next_chunk(self) -> ChunkId | None:
@@ -191,13 +216,16 @@ class Worker:
                 if turn not in self._own:
                     await self._report()
                 return turn
+            self._waiting = True
             await self._pause(self._settings.poll)
+            self._waiting = False
         return None
 
-    async def _see_the_end(self) -> None:
-        """Return when every chunk is committed, also while this worker's own chunks make no progress."""
+    async def _keep_looking(self) -> None:
+        """Look every few seconds, also while this worker's own chunks, or the start of its backend, take long: so it sees
+        the end of the run, and its metrics tell of the whole run. A look runs in a thread of its own beside the work."""
         pause = self._settings.silence / 2
-        while len(self._board.committed) < len(self._board.chunks):
+        while not self._board.over:
             await asyncio.sleep(max(self._settings.poll, pause - (self._clock() - self._looked)))
             if self._clock() - self._looked >= pause:
                 # A store that is away for a moment is no reason to end: the pipeline will say so if it stays away.
@@ -208,21 +236,19 @@ class Worker:
         async with self._looking:
             await asyncio.to_thread(self._board.refresh)
             self._looked = self._clock()
+        if self._board.over:
+            self._over.set()
 
     def _situation(self) -> Situation:
         return Situation(
             chunks=self._board.chunks,
             committed=self._board.committed,
-            open=self._open(),
+            open=self.open,
             index=self._settings.index,
             workers=self._settings.workers,
             peers=self._board.peers,
-            durations=self._tally.durations,
+            durations=self.tally.durations,
         )
-
-    def _open(self) -> tuple[ChunkId, ...]:
-        held = tuple(self._pipeline.open) if self._pipeline else ()
-        return held if self._claimed is None or self._claimed in held else (*held, self._claimed)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -232,24 +258,15 @@ class Worker:
 
     def _committed(self, committed: Committed) -> None:
         self._board.committed.add(committed.chunk)
-        tally = self._tally
-        tally.durations.append(committed.seconds)
-        now = self._clock()
-        tally.busy += now - max(tally.last_commit, now - committed.seconds)
-        tally.last_commit = now
-        failed = sum(record.error is not None for record in committed.records)
-        about = (
-            f"chunk {committed.chunk}: {len(committed.records)} samples in {committed.seconds:.1f} s, {failed} errors"
-        )
+        self.tally.add(committed, self._clock())
+        samples, seconds = len(committed.records), committed.seconds
+        about = f"chunk {committed.chunk}: {samples} samples in {seconds:.1f} s, {committed.errors} errors"
         if committed.outcome is Outcome.DISCARDED:
             self._say(f"{about}; somebody else had committed it, this work counts for nothing")
-            return
-        self._say(f"{about}; committed, {len(self._board.committed)} of {len(self._board.chunks)} chunks are")
-        tally.chunks += 1
-        tally.samples += len(committed.records)
-        tally.errors += failed
-        tally.tokens_in += sum(record.usage.tokens_in or 0 for record in committed.records)
-        tally.tokens_out += sum(record.usage.tokens_out or 0 for record in committed.records)
+        else:
+            self._say(f"{about}; committed, {len(self._board.committed)} of {len(self._board.chunks)} chunks are")
+        if self._board.over:
+            self._over.set()
 
     async def _keep_reporting(self) -> None:
         while True:
@@ -258,42 +275,20 @@ class Worker:
 
     async def _report(self) -> None:
         self._beat += 1
-        tally = self._tally
         index = self._settings.index
+        open_chunks = self.open if self._state not in ("stopped", "done") else ()
         report = Progress.model_validate(
             {
                 "worker": self._settings.worker,
                 "session": self._session,
                 "index": self._settings.workers if index is None else index,
                 "beat": self._beat,
-                "state": self._state,
-                "open": [str(chunk) for chunk in self._open()] if self._state not in ("stopped", "done") else [],
-                "samples": tally.samples,
+                "state": self.state,
+                "open": [str(chunk) for chunk in open_chunks],
                 "pending": self._pipeline.scored if self._pipeline else 0,
-                "errors": tally.errors,
-                "chunks": tally.chunks,
-                "tokens_in": tally.tokens_in,
-                "tokens_out": tally.tokens_out,
-                "busy_seconds": tally.busy,
-                "rate": tally.samples / tally.busy if tally.busy else 0.0,
+                **self.tally.reported(),
             }
         )
         # Progress is advisory: a report that cannot be written must not end work that can be committed.
         with contextlib.suppress(Failed):
             await asyncio.to_thread(self._store.put, layout.progress(self._settings.worker), report.encode())
-
-
-def _foremost(group: BaseExceptionGroup) -> BaseException:
-    """The error to tell: what Assay foresaw comes before what followed from it."""
-    leaves: list[BaseException] = []
-
-    def collect(error: BaseException) -> None:
-        if isinstance(error, BaseExceptionGroup):
-            for inner in error.exceptions:
-                collect(inner)
-        else:
-            leaves.append(error)
-
-    collect(group)
-    foreseen = [error for error in leaves if isinstance(error, AssayError)]
-    return (foreseen or leaves)[0]

@@ -74,7 +74,7 @@ def test_a_manifest_survives_writing_and_reading():
         ({"model": {"backend": "openai", "name": "m"}}, ["spec.model", "no endpoint", "model.endpoint.url"]),
         (
             {"model": {"backend": "vllm", "name": "m", "endpoint": {"url": "http://x"}}},
-            ["spec.model", "vllm takes no endpoint", "remove"],
+            ["spec.model", "only backend openai takes an endpoint", "remove"],
         ),
         ({"model": {"backend": "vlm", "name": "m"}}, ["spec.model.backend", "'vlm' is not allowed", "vllm"]),
         ({"storage": {"uri": "gs://bucket"}}, ["spec.storage.uri", "gs://bucket", "s3://"]),

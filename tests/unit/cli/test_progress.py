@@ -5,7 +5,8 @@ from rich.console import Console
 
 from assay_api.layout import ChunkId, progress
 from assay_api.records import Progress
-from assay_runner.cli.progress import Snapshot, Watch, describe, duration, render
+from assay_runner.cli.progress import Snapshot, Watch, describe, render
+from assay_runner.duration import duration
 from assay_runner.store.file import FileStore
 from support.runs import planned
 

@@ -1,0 +1,123 @@
+"""Carries out what was decided. Every action is safe twice: names are fixed, removal names a uid, writes are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from assay_api.evaljob import GROUP, VERSION, EvalJob
+from assay_operator.actions import (
+    Action,
+    CreateJob,
+    DeleteEvalJob,
+    DeleteJob,
+    SetFinalizer,
+    SetJob,
+    SetWorkload,
+)
+from assay_operator.api_server import EVALJOBS, JOBS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator.draft import Decision
+from assay_operator.names import FINALIZER, MANAGER, SCALER, Step
+from assay_operator.observed import Observed
+from assay_operator.render import render
+
+_TERMINATING = "NamespaceTerminating"
+
+
+class Applier:
+    """Carries out decisions on the API server."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+
+    async def carry_out(self, seen: Observed, decision: Decision) -> None:
+        """Do everything that `decision` asks for.
+
+        Raises:
+            ApiError: an action was refused or got no answer; the rest is decided anew.
+        """
+        # The plan and the address of the run may have been learned in this very decision.
+        job = seen.job.model_copy(update={"status": decision.status})
+        for action in decision.actions:
+            await self._do(seen, job, action)
+
+    async def write_status(self, raw: Json, status: Json) -> None:
+        """Replace the status, unless the object has changed since it was read.
+
+        Raises:
+            ApiError: 409 when it has.
+        """
+        meta = raw["metadata"]
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "EvalJob",
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+                "resourceVersion": meta["resourceVersion"],
+            },
+            "status": status,
+        }
+        await self._api.apply(EVALJOBS, body, manager=MANAGER, subresource="status")
+
+    async def _do(self, seen: Observed, job: EvalJob, action: Action) -> None:
+        namespace, name = job.metadata.namespace, job.metadata.name
+        match action:
+            case CreateJob(step):
+                await self._create(seen, job, step)
+            case DeleteJob(child, uid):
+                await self._api.delete(JOBS, namespace, child, uid)
+            case SetJob(child, uid, replicas, suspend):
+                await self._set_job(namespace, child, uid, replicas, suspend)
+            case SetWorkload(workload, active):
+                await _unless_gone(self._api.merge(WORKLOADS, namespace, workload, {"spec": {"active": active}}))
+            case SetFinalizer(present):
+                await self._set_finalizer(seen, present=present)
+            case DeleteEvalJob():
+                await self._api.delete(EVALJOBS, namespace, name, seen.uid)
+
+    async def _create(self, seen: Observed, job: EvalJob, step: Step) -> None:
+        if seen.runtime is None:
+            return
+        try:
+            await self._api.apply(JOBS, render(step, job, seen.runtime), manager=MANAGER)
+        except ApiError as error:
+            if step is Step.DELETE and _TERMINATING in error.causes:
+                # Nothing can be started in a namespace that goes; holding the object would hold the namespace for ever.
+                await self._set_finalizer(seen, present=False)
+                return
+            raise
+
+    async def _set_job(self, namespace: str, name: str, uid: str, replicas: int | None, suspend: bool | None) -> None:
+        spec: Json = {} if replicas is None else {"parallelism": replicas, "completions": replicas}
+        spec |= {} if suspend is None else {"suspend": suspend}
+        meta = {"name": name, "namespace": namespace, "uid": uid}
+        body = {"apiVersion": JOBS.api_version, "kind": JOBS.kind, "metadata": meta, "spec": spec}
+        try:
+            await self._api.apply(JOBS, body, manager=SCALER)
+        except ApiError as error:
+            # 409: the Job with this uid is gone.
+            if error.status not in (404, 409):
+                raise
+
+    async def _set_finalizer(self, seen: Observed, *, present: bool) -> None:
+        meta = seen.job.metadata
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "EvalJob",
+            "metadata": {
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": seen.uid,
+                "finalizers": [FINALIZER] if present else [],
+            },
+        }
+        await self._api.apply(EVALJOBS, body, manager=MANAGER)
+
+
+async def _unless_gone(call: Awaitable[Json]) -> None:
+    try:
+        await call
+    except ApiError as error:
+        if error.status != 404:
+            raise

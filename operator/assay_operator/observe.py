@@ -1,0 +1,154 @@
+"""Looks at one EvalJob and all that belongs to it: live reads of what decides, watched views of what explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from assay_api.errors import SpecError, from_validation
+from assay_api.evaljob import EvalJob, EvalJobStatus
+from assay_api.reports import Planned, Reduced, read_report
+from assay_operator.api_server import EVENTS, JOBS, PODS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator.conditions import is_true
+from assay_operator.decide import has_ended
+from assay_operator.diagnose import QUIET_SECONDS, is_silent
+from assay_operator.names import FINALIZER, JOB_UID, STEP, Step, child_name
+from assay_operator.observed import Observed
+from assay_operator.progress import Scraper
+from assay_operator.views import JobView, PodView, WorkloadView, job_view, pod_view, workload_view
+from assay_operator.watched import Watched, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An EvalJob that this operator does not understand."""
+
+    error: SpecError
+
+
+class Observer:
+    """Reads what a decision is made from."""
+
+    def __init__(self, api: ApiServer, watched: Watched, scraper: Scraper, now: Callable[[], datetime]) -> None:
+        self._api, self._watched, self._scraper, self._now = api, watched, scraper, now
+
+    async def observe(self, raw: Json) -> Observed | Unreadable:
+        """Everything about the live EvalJob `raw`.
+
+        Raises:
+            ApiError: the API server did not answer.
+        """
+        try:
+            job = EvalJob.model_validate(raw)
+        except ValidationError as error:
+            return Unreadable(from_validation(error, f"EvalJob {raw['metadata']['name']}", EvalJob))
+        meta = raw["metadata"]
+        seen = Observed(
+            job=job,
+            status=job.status or EvalJobStatus(),
+            uid=meta["uid"],
+            generation=meta.get("generation") or 0,
+            deleting=bool(meta.get("deletionTimestamp")),
+            finalizer=FINALIZER in (meta.get("finalizers") or []),
+            runtime=self._watched.runtime_named(job.spec.runtime_ref.name),
+            jobs=self._watched.jobs_of(meta["uid"]),
+            pods=self._watched.pods_of(meta["uid"]),
+        )
+        if has_ended(seen) and not seen.deleting:
+            return seen
+        jobs = await self._live_jobs(seen)
+        pods = await self._telling_pods(seen, jobs)
+        work = jobs.get(Step.WORK)
+        return Observed(
+            job=job,
+            status=seen.status,
+            uid=seen.uid,
+            generation=seen.generation,
+            deleting=seen.deleting,
+            finalizer=seen.finalizer,
+            runtime=seen.runtime,
+            jobs=jobs,
+            pods=pods,
+            complaints=await self._complaints(job.metadata.namespace, jobs, pods),
+            progress=await self._scraper.scrape(pods) if work and not work.finished else None,
+            workload=await self._workload(job, work),
+        )
+
+    async def _live_jobs(self, seen: Observed) -> Mapping[Step, JobView]:
+        """The Jobs of the steps that matter now; a step that is over is not asked for again."""
+        steps = [Step.WORK] if seen.status.plan is not None else [Step.PLAN]
+        if is_true(seen.status.conditions, "ChunksCommitted"):
+            steps = [Step.REDUCE]
+        if seen.deleting:
+            steps = list(Step) if seen.finalizer else []
+        found = dict(seen.jobs)
+        meta = seen.job.metadata
+        for step in steps:
+            live = await self._api.get(JOBS, meta.namespace, child_name(meta.name, seen.uid, step))
+            if live is None:
+                found.pop(step, None)
+            else:
+                found[step] = job_view(live)
+        return found
+
+    async def _telling_pods(self, seen: Observed, jobs: Mapping[Step, JobView]) -> tuple[PodView, ...]:
+        """The pods; read live where a Job has ended and its pod's last word has not been seen."""
+        pods = seen.pods
+        for step, report in ((Step.PLAN, Planned), (Step.REDUCE, Reduced)):
+            job = jobs.get(step)
+            if job is None or not job.finished or (step is Step.PLAN and seen.status.plan is not None):
+                continue
+            told = any(pod.step == step and isinstance(read_report(pod.message), report) for pod in pods)
+            if job.complete and told:
+                continue
+            pods = await self._read_pods(seen, step, pods)
+        work = jobs.get(Step.WORK)
+        if work is not None and work.failure is not None:
+            pods = await self._read_pods(seen, Step.WORK, pods)
+        return pods
+
+    async def _read_pods(self, seen: Observed, step: Step, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
+        labels = f"{JOB_UID}={seen.uid},{STEP}={step}"
+        listing = await self._api.list(PODS, seen.job.metadata.namespace, labels=labels)
+        return in_order([*(pod for pod in pods if pod.step != step), *map(pod_view, listing.items)])
+
+    async def _complaints(
+        self, namespace: str, jobs: Mapping[Step, JobView], pods: tuple[PodView, ...]
+    ) -> Mapping[str, str]:
+        now = self._now()
+        silent = [pod.uid for pod in pods if is_silent(pod, now)][:4]
+        empty = [
+            job.uid
+            for step, job in jobs.items()
+            if not (job.finished or job.suspended or job.deleting)
+            and job.active == 0
+            and not any(pod.step == step for pod in pods)
+            and job.created is not None
+            and (now - job.created).total_seconds() > QUIET_SECONDS
+        ]
+        found = {}
+        for uid in (*silent, *empty):
+            listing = await self._api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")
+            if listing.items:
+                found[uid] = str(max(listing.items, key=_last_seen).get("message", ""))
+        return found
+
+    async def _workload(self, job: EvalJob, work: JobView | None) -> WorkloadView | None:
+        if job.spec.queue_name is None or work is None or work.finished:
+            return None
+        labels = f"kueue.x-k8s.io/job-uid={work.uid}"
+        try:
+            listing = await self._api.list(WORKLOADS, job.metadata.namespace, labels=labels)
+        except ApiError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        return workload_view(listing.items[0]) if listing.items else None
+
+
+def _last_seen(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")

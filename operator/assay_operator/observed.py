@@ -1,0 +1,36 @@
+"""Everything one decision is made from, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assay_api.evaljob import EvalJob, EvalJobStatus, ProgressStatus
+from assay_api.runtime import ClusterEvalRuntime
+from assay_operator.names import Step
+from assay_operator.views import JobView, PodView, WorkloadView
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One EvalJob and all that belongs to it."""
+
+    job: EvalJob
+    status: EvalJobStatus
+    uid: str
+    generation: int
+    deleting: bool = False
+    finalizer: bool = False
+    """Whether the operator's finalizer is on the object."""
+    runtime: ClusterEvalRuntime | None = None
+    jobs: Mapping[Step, JobView] = field(default_factory=dict)
+    pods: tuple[PodView, ...] = ()
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    """uid of a pod or Job → the last warning event about it, where its status says nothing."""
+    progress: ProgressStatus | None = None
+    """As a worker told it, when one was asked."""
+    workload: WorkloadView | None = None
+
+    def of(self, step: Step) -> tuple[PodView, ...]:
+        """The pods of one step."""
+        return tuple(pod for pod in self.pods if pod.step == step)

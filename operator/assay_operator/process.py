@@ -1,0 +1,176 @@
+"""The running operator behind the watches: queue, workers, resync, Lease, health and metrics, put together.
+
+Nothing here knows kopf: what its watches tell comes in through `Process.saw_…`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from kubernetes.aio.client import ApiClient
+
+from assay_operator.api_server import EVALJOBS, JOBS, PODS, ApiError, ApiServer
+from assay_operator.apply import Applier
+from assay_operator.controller import Controller
+from assay_operator.lease import Leadership
+from assay_operator.metrics import Metrics
+from assay_operator.names import MANAGED_BY, OURS
+from assay_operator.observe import Observer
+from assay_operator.progress import Scraper
+from assay_operator.settings import Settings
+from assay_operator.watched import Key, Watched
+from assay_operator.work_queue import WorkQueue
+
+STALE_SECONDS = 180.0
+"""A watch that owes a change for longer than this makes the operator unhealthy."""
+_COMPARE_EVERY = 60.0
+_RECONCILE_SECONDS = 120.0
+
+log = logging.getLogger("assay.operator")
+
+Raw = Mapping[str, Any]
+
+
+class Process:
+    """One operator process."""
+
+    def __init__(self, settings: Settings, client: ApiClient, session: aiohttp.ClientSession) -> None:
+        random = SystemRandom()
+        self._settings, self.metrics = settings, Metrics()
+        self._api = ApiServer(client, self.metrics.called)
+        self._watched = Watched(time.monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue(random, time.monotonic)
+        self._leadership = Leadership(self._api, settings.lease_namespace, settings.lease_name, settings.identity, _now)
+        self._controller = Controller(
+            self._api,
+            self._watched,
+            Observer(self._api, self._watched, Scraper(session, random), _now),
+            Applier(self._api),
+            now=_now,
+            identity=settings.identity,
+        )
+
+    def saw_evaljob(self, raw: Raw, *, gone: bool) -> None:
+        """A watch told of an EvalJob."""
+        self._queue.add(self._watched.evaljob(raw, gone=gone))
+
+    def saw_runtime(self, raw: Raw, *, gone: bool) -> None:
+        """A watch told of a runtime."""
+        for key in self._watched.runtime(raw, gone=gone):
+            self._queue.add(key)
+
+    def saw_job(self, raw: Raw, *, gone: bool) -> None:
+        """A watch told of a child Job."""
+        if key := self._watched.job(raw, gone=gone):
+            self._queue.add(key)
+
+    def saw_pod(self, raw: Raw, *, gone: bool) -> None:
+        """A watch told of a pod."""
+        if key := self._watched.pod(raw, gone=gone):
+            self._queue.add(key)
+
+    async def run(self) -> None:
+        """Act as an operator until cancelled.
+
+        Raises:
+            LeaseLost: another process may lead now; this one must end.
+        """
+        servers = [await self._serve(self._settings.health_port), await self._serve(self._settings.metrics_port)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._leadership.hold())
+                group.create_task(self._keep_comparing())
+                for _ in range(self._settings.workers):
+                    group.create_task(self._work())
+        finally:
+            await self._leadership.release()
+            for server in servers:
+                await server.cleanup()
+
+    async def _work(self) -> None:
+        await self._leadership.leading.wait()
+        while True:
+            key = await self._queue.take()
+            started = time.monotonic()
+            outcome, failed, again = "error", False, None
+            try:
+                async with asyncio.timeout(_RECONCILE_SECONDS):
+                    ended = await self._controller.reconcile(key)
+                outcome, again = ended.name, ended.again_in
+            except (ApiError, TimeoutError) as error:
+                log.warning("%s/%s: %s; trying again", *key, error or "no end in time")
+                failed = True
+            except Exception:
+                log.exception("%s/%s: a defect; trying again", *key)
+                failed = True
+            finally:
+                self._queue.done(key, failed=failed, again_in=again)
+                self.metrics.reconciled(outcome, time.monotonic() - started)
+
+    async def _keep_comparing(self) -> None:
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(_COMPARE_EVERY)
+            try:
+                for key in await self._compare():
+                    self._queue.add(key)
+                if time.monotonic() - looked >= self._settings.resync:
+                    looked = time.monotonic()
+                    await self._resync()
+            except ApiError as error:
+                log.warning("listing: %s", error)
+
+    async def _compare(self) -> list[Key]:
+        owed = []
+        for namespace in self._settings.namespaces or (None,):
+            listing = await self._api.list(EVALJOBS, namespace, metadata_only=True)
+            owed += self._watched.listed(listing.items, listing.version)
+        return owed
+
+    async def _resync(self) -> None:
+        before = _now() - timedelta(seconds=_COMPARE_EVERY)
+        labels = f"{MANAGED_BY}={OURS[MANAGED_BY]}"
+        jobs: list[Raw] = []
+        pods: list[Raw] = []
+        for namespace in self._settings.namespaces or (None,):
+            jobs += (await self._api.list(JOBS, namespace, labels=labels, metadata_only=True)).items
+            pods += (await self._api.list(PODS, namespace, labels=labels, metadata_only=True)).items
+        self._watched.sweep(jobs, pods, before)
+        for key in self._watched.all_keys():
+            self._queue.add(key)
+
+    async def _serve(self, port: int) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/metrics", self._show_metrics)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, None, port).start()
+        return runner
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        age = self._watched.age
+        if age > STALE_SECONDS:
+            return web.Response(status=503, text=f"the watch owes a change for {age:.0f} s\n")
+        return web.Response(text="ok\n")
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        text = self.metrics.render(
+            depth=len(self._queue),
+            age=self._watched.age,
+            leads=self._leadership.leading.is_set(),
+            phases=self._watched.phases.values(),
+        )
+        return web.Response(body=text, content_type="text/plain", charset="utf-8")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

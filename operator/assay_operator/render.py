@@ -1,0 +1,104 @@
+"""The Job of each step, as it is applied: deterministic, owned by its EvalJob, with the retry rules of the design."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assay_api.errors import EXIT_SPEC, EXIT_STOPPED
+from assay_api.evaljob import GROUP, VERSION, EvalJob
+from assay_api.runtime import ClusterEvalRuntime
+from assay_operator.accept import effective_storage
+from assay_operator.names import (
+    SPEC_DIGEST,
+    TEMPLATE_DIGEST,
+    Step,
+    child_name,
+    labels,
+    spec_digest,
+    template_digest,
+)
+from assay_operator.pods import CONTAINER, plan_annotations, pod_spec
+
+RETRIES = 3
+"""Failures of a pod (per index of the work Job) that its Job makes up for."""
+_REMOVAL_TTL = 300
+
+Manifest = dict[str, Any]
+
+
+def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
+    """The Job that does `step` for `job`.
+
+    Args:
+        job: with the metadata and status of the live object.
+    """
+    uid, name = job.metadata.uid or "", job.metadata.name
+    tags = labels(name, uid, step)
+    own_labels = job.spec.template.labels if step is Step.WORK else {}
+    annotations = dict(runtime.spec.pod_template.annotations)
+    meta: Manifest = {
+        "name": child_name(name, uid, step),
+        "namespace": job.metadata.namespace,
+        "labels": dict(tags),
+        "annotations": {},
+    }
+    spec: Manifest = {"backoffLimit": RETRIES, "podFailurePolicy": _FAILURES, "podReplacementPolicy": "Failed"}
+    match step:
+        case Step.PLAN:
+            annotations |= plan_annotations(job, runtime)
+            meta["annotations"] = {SPEC_DIGEST: spec_digest(job.spec)}
+        case Step.WORK:
+            del spec["backoffLimit"]
+            spec |= {
+                "completionMode": "Indexed",
+                "completions": job.spec.replicas,
+                "parallelism": job.spec.replicas,
+                "backoffLimitPerIndex": RETRIES,
+                "successPolicy": {"rules": [{"succeededCount": 1}]},
+            }
+            meta["annotations"] = {TEMPLATE_DIGEST: template_digest(job)}
+            if job.spec.queue_name is not None:
+                meta["labels"]["kueue.x-k8s.io/queue-name"] = job.spec.queue_name
+        case Step.DELETE:
+            spec["ttlSecondsAfterFinished"] = _REMOVAL_TTL
+    if step is not Step.DELETE:
+        # The removal outlives its EvalJob for a moment; everything else goes with it.
+        meta["ownerReferences"] = [_owner(job)]
+    pod_labels = {**runtime.spec.pod_template.labels, **own_labels, **tags}
+    pod = pod_spec(step, job, runtime, run_address(job, runtime), job.spec.error_policy.max_error_rate)
+    spec["template"] = {"metadata": {"labels": pod_labels, "annotations": annotations}, "spec": pod}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
+
+
+def run_address(job: EvalJob, runtime: ClusterEvalRuntime) -> str:
+    """Address of the run: as planned, else where the planner will put it."""
+    if job.status is not None and job.status.plan is not None:
+        return job.status.plan.run_uri
+    storage = effective_storage(job, runtime.spec)
+    root = storage.uri.rstrip("/") if storage else ""
+    return f"{root}/{job.metadata.namespace}/{job.metadata.name}/{job.metadata.uid}"
+
+
+def _owner(job: EvalJob) -> Manifest:
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "EvalJob",
+        "name": job.metadata.name,
+        "uid": job.metadata.uid,
+        "controller": True,
+    }
+
+
+_FAILURES: Manifest = {
+    "rules": [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [EXIT_SPEC]},
+        },
+        {
+            "action": "Ignore",
+            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [EXIT_STOPPED]},
+        },
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+}

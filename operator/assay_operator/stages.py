@@ -1,0 +1,155 @@
+"""The two steps that are one small pod each: planning before the work, reducing after it.
+
+What comes out of them is in their pods' last words. A pod whose word is lost is run again: both steps write once and give
+the same bytes again.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from assay_api import layout
+from assay_api.evaljob import HeadlineResult, PlanStatus, ProgressStatus
+from assay_api.reports import Ended, Headline, Planned, Reduced, read_report
+from assay_operator.actions import CreateJob, DeleteJob, SetJob
+from assay_operator.conditions import Kind
+from assay_operator.diagnose import Trouble, ended_trouble, what_hinders, why_failed
+from assay_operator.draft import Draft
+from assay_operator.names import Step, spec_digest
+from assay_operator.views import JobView, PodView
+
+POLL = 5.0
+"""Seconds between looks at a pod that does not start: its reasons come without an event of their own."""
+
+_HOPELESS = frozenset({"TooManyErrors", "Corrupt", "Incomplete"})
+"""Failures of a reduction that another try cannot mend."""
+
+_OTHER_VERSION = "is its image of this operator's version? Correct the runtime's images."
+
+R = TypeVar("R", Planned, Reduced)
+
+
+def plan_stage(draft: Draft) -> bool:
+    """Bring the plan about; True when there is one."""
+    if draft.plan is not None:
+        return True
+    if not draft.spec.suspend:
+        draft.phase("Pending" if draft.refused else "Planning")
+    job = draft.seen.jobs.get(Step.PLAN)
+    if job is not None and not job.deleting and job.spec_digest != spec_digest(draft.spec) and not draft.refused:
+        draft.act(DeleteJob(job.name, job.uid))
+        draft.conditions.set("Planned", "False", "SpecChanged", "The spec was changed; it is planned anew.")
+        draft.look_again(POLL)
+        return False
+    report = _outcome(draft, Step.PLAN, job, Planned)
+    if report is None or job is None:
+        return False
+    draft.plan = PlanStatus(
+        digest=report.plan,
+        specDigest=job.spec_digest or "",
+        runUri=report.run,
+        samples=report.samples,
+        chunks=report.chunks,
+        storageMode=report.storage_mode,
+    )
+    draft.progress = ProgressStatus(samplesTotal=report.samples)
+    draft.conditions.set(
+        "Planned",
+        "True",
+        "PlanWritten",
+        f"{report.samples:,} samples in {report.chunks:,} chunks; plan {report.plan[:12]}.",
+    )
+    return True
+
+
+def reduce_stage(draft: Draft) -> None:
+    """Bring the results about."""
+    if draft.plan is None:
+        return
+    if not draft.spec.suspend:
+        draft.phase("Reducing")
+    job = draft.seen.jobs.get(Step.REDUCE)
+    if job is not None and not job.finished:
+        hopeless = [pod for pod in draft.seen.of(Step.REDUCE) if _ended_as(pod) in _HOPELESS]
+        trouble = ended_trouble(hopeless[-1]) if hopeless else None
+        if trouble:
+            draft.conditions.set("Reduced", "False", trouble.reason, trouble.message)
+            draft.fail(trouble)
+            return
+    report = _outcome(draft, Step.REDUCE, job, Reduced)
+    if report is None:
+        return
+    draft.conditions.set("Reduced", "True", "ResultsWritten", f"results.json has SHA-256 {report.results[:12]}.")
+    draft.progress = ProgressStatus(
+        samplesDone=report.samples,
+        samplesTotal=report.samples,
+        errors=report.errors,
+        chunksCommitted=draft.plan.chunks,
+        tokensIn=report.tokens_in,
+        tokensOut=report.tokens_out,
+    )
+    most = 64
+    draft.results = {
+        "results": [_row(row) for row in report.headlines[:most]],
+        "results_omitted": report.omitted + max(0, len(report.headlines) - most),
+        "results_uri": f"{draft.plan.run_uri}/{layout.RESULTS}",
+        "results_digest": report.results,
+    }
+    draft.complete()
+
+
+def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> R | None:
+    """The report of the step's pod once it has one; until then the step is started, watched and judged."""
+    kind: Kind = "Planned" if step is Step.PLAN else "Reduced"
+    if job is None or job.deleting:
+        held = draft.refused or draft.spec.suspend
+        if job is None and not held:
+            draft.act(CreateJob(step))
+        draft.conditions.set(kind, "False", "Held" if held else "Starting")
+        draft.look_again(POLL if job else 1.0) if not held else None
+        return None
+    pods = draft.seen.of(step)
+    if job.complete:
+        found = [told for pod in pods if isinstance(told := read_report(pod.message), report)]
+        if found:
+            return found[-1]
+        if any(pod.exit_code == 0 for pod in pods):
+            draft.fail(Trouble("ReportMissing", f"The {step} pod ended well without a report; {_OTHER_VERSION}"))
+            return None
+        draft.act(DeleteJob(job.name, job.uid))
+        draft.conditions.set(kind, "False", "ReportLost", "The pod's report is gone; the step is run again.")
+        draft.look_again(1.0)
+        return None
+    if job.failure is not None:
+        trouble = why_failed(job, pods)
+        draft.conditions.set(kind, "False", trouble.reason, trouble.message)
+        draft.fail(trouble)
+        return None
+    if job.suspended != draft.spec.suspend:
+        draft.act(SetJob(job.name, job.uid, None, draft.spec.suspend))
+    trouble_now, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
+    if trouble_now is not None and not job.suspended:
+        draft.conditions.set(kind, "False", trouble_now.reason, trouble_now.message)
+        draft.note = draft.note or trouble_now.message
+    else:
+        draft.conditions.set(kind, "False", "Held" if draft.spec.suspend else "Running")
+    draft.look_again(POLL)
+    return None
+
+
+def _ended_as(pod: PodView) -> str | None:
+    report = read_report(pod.message)
+    return report.kind if isinstance(report, Ended) else None
+
+
+def _row(row: Headline) -> HeadlineResult:
+    return HeadlineResult(
+        task=row.task,
+        metric=row.metric,
+        value=row.value,
+        stderr=row.stderr,
+        ciLow=row.ci_low,
+        ciHigh=row.ci_high,
+        n=row.n,
+        errors=row.errors,
+    )

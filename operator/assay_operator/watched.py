@@ -1,0 +1,181 @@
+"""What the watches have shown: small views of runtimes, Jobs and pods, and whether the watches still tell everything.
+
+The views are hints that say when to look and what pods are up to; whatever is made or removed is decided from live reads.
+A watch that has gone deaf shows nothing, so a periodic listing is compared with what it has told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from assay_api.runtime import ClusterEvalRuntime
+from assay_operator.names import JOB_UID, STEP, Step
+from assay_operator.views import JobView, PodView, job_view, pod_view
+
+Key = tuple[str, str]
+"""Namespace and name of an EvalJob."""
+Raw = Mapping[str, Any]
+
+
+class Watched:
+    """The cluster as the watches tell it. Used from one event loop."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._runtimes: dict[str, ClusterEvalRuntime | None] = {}
+        self._evaljobs: dict[str, Key] = {}
+        self._uses: dict[Key, str] = {}
+        self.phases: dict[Key, str] = {}
+        """Phase of every EvalJob, for metrics."""
+        self._jobs: dict[str, dict[Step, JobView]] = {}
+        self._pods: dict[str, dict[str, PodView]] = {}
+        self._told: dict[str, str] = {}
+        self._behind: dict[str, float] = {}
+
+    def evaljob(self, raw: Raw, *, gone: bool) -> Key:
+        """Take in an EvalJob's event and return its key."""
+        meta = raw.get("metadata") or {}
+        key, uid = (meta.get("namespace", ""), meta.get("name", "")), meta.get("uid", "")
+        self._note(uid, meta, gone=gone)
+        if gone:
+            self._evaljobs.pop(uid, None)
+            self._uses.pop(key, None)
+            self.phases.pop(key, None)
+        else:
+            self._evaljobs[uid] = key
+            self._uses[key] = ((raw.get("spec") or {}).get("runtimeRef") or {}).get("name", "default")
+            self.phases[key] = (raw.get("status") or {}).get("phase") or "Pending"
+        return key
+
+    def runtime(self, raw: Raw, *, gone: bool) -> list[Key]:
+        """Take in a runtime's event and return the keys of the EvalJobs that name it."""
+        meta = raw.get("metadata") or {}
+        name = meta.get("name", "")
+        if gone:
+            self._runtimes.pop(name, None)
+        else:
+            try:
+                self._runtimes[name] = ClusterEvalRuntime.model_validate(
+                    {field: raw.get(field) for field in ("apiVersion", "kind", "metadata", "spec")}
+                )
+            except ValidationError:
+                # An object of a newer definition than this operator's: as good as none.
+                self._runtimes[name] = None
+        return [key for key, used in self._uses.items() if used == name]
+
+    def job(self, raw: Raw, *, gone: bool) -> Key | None:
+        """Take in a Job's event and return its EvalJob's key, when that is known."""
+        meta = raw.get("metadata") or {}
+        labels = meta.get("labels") or {}
+        uid, step = labels.get(JOB_UID, ""), labels.get(STEP, "")
+        if step not in set(Step):
+            return None
+        views = self._jobs.setdefault(uid, {})
+        if gone:
+            views.pop(Step(step), None)
+        else:
+            views[Step(step)] = job_view(raw)
+        if not views:
+            self._jobs.pop(uid, None)
+        return self._evaljobs.get(uid)
+
+    def pod(self, raw: Raw, *, gone: bool) -> Key | None:
+        """Take in a pod's event and return its EvalJob's key, when that is known."""
+        view = pod_view(raw)
+        pods = self._pods.setdefault(view.job_uid, {})
+        if gone:
+            pods.pop(view.uid, None)
+        else:
+            pods[view.uid] = view
+        if not pods:
+            self._pods.pop(view.job_uid, None)
+        return self._evaljobs.get(view.job_uid)
+
+    def runtime_named(self, name: str) -> ClusterEvalRuntime | None:
+        """The runtime, or None when there is none that can be used."""
+        return self._runtimes.get(name)
+
+    def jobs_of(self, uid: str) -> dict[Step, JobView]:
+        """The Jobs of an EvalJob, as last told."""
+        return dict(self._jobs.get(uid, {}))
+
+    def pods_of(self, uid: str) -> tuple[PodView, ...]:
+        """The pods of an EvalJob, oldest first."""
+        return in_order(self._pods.get(uid, {}).values())
+
+    def all_keys(self) -> list[Key]:
+        """All EvalJobs."""
+        return list(self._evaljobs.values())
+
+    def forget(self, key: Key) -> None:
+        """The EvalJob is gone, whether or not a watch told of it."""
+        for uid in [uid for uid, known in self._evaljobs.items() if known == key]:
+            self._evaljobs.pop(uid)
+            self._told.pop(uid, None)
+            self._behind.pop(uid, None)
+            self._jobs.pop(uid, None)
+            self._pods.pop(uid, None)
+        self._uses.pop(key, None)
+        self.phases.pop(key, None)
+
+    def listed(self, evaljobs: Iterable[Raw], version: str) -> list[Key]:
+        """Compare a fresh listing with what the watch has told; return the keys of which it has told too little.
+
+        Args:
+            version: the listing's own resource version.
+        """
+        now, seen, owed = self._clock(), set(), []
+        for raw in evaljobs:
+            meta = raw.get("metadata") or {}
+            uid = meta.get("uid", "")
+            seen.add(uid)
+            if _order(self._told.get(uid, "")) < _order(meta.get("resourceVersion", "")):
+                self._behind.setdefault(uid, now)
+                owed.append((meta.get("namespace", ""), meta.get("name", "")))
+            else:
+                self._behind.pop(uid, None)
+        for uid, told in self._told.items():
+            if uid not in seen and _order(told) <= _order(version):
+                self._behind.setdefault(uid, now)
+                owed.append(self._evaljobs[uid])
+        return owed
+
+    def sweep(self, jobs: Iterable[Raw], pods: Iterable[Raw], before: datetime) -> None:
+        """Drop views of Jobs and pods that a fresh listing no longer has and that are older than `before`."""
+        alive = {(raw.get("metadata") or {}).get("uid") for raw in (*jobs, *pods)}
+
+        def is_gone(view: JobView | PodView) -> bool:
+            return view.uid not in alive and view.created is not None and view.created < before
+
+        for uid, views in list(self._jobs.items()):
+            self._jobs[uid] = {step: view for step, view in views.items() if not is_gone(view)}
+        for uid, seen in list(self._pods.items()):
+            self._pods[uid] = {name: view for name, view in seen.items() if not is_gone(view)}
+        self._jobs = {uid: views for uid, views in self._jobs.items() if views}
+        self._pods = {uid: seen for uid, seen in self._pods.items() if seen}
+
+    @property
+    def age(self) -> float:
+        """For how long, in seconds, the watch has owed the oldest change that a listing has shown."""
+        return self._clock() - min(self._behind.values(), default=self._clock())
+
+    def _note(self, uid: str, meta: Raw, *, gone: bool) -> None:
+        self._behind.pop(uid, None)
+        if gone:
+            self._told.pop(uid, None)
+        else:
+            self._told[uid] = meta.get("resourceVersion", "")
+
+
+def in_order(pods: Iterable[PodView]) -> tuple[PodView, ...]:
+    """Pods, oldest first."""
+    return tuple(sorted(pods, key=lambda pod: (pod.created.timestamp() if pod.created else 0.0, pod.name)))
+
+
+def _order(version: str) -> int:
+    """Resource versions of one kind of object grow; one that is no number is older than all."""
+    return int(version) if version.isdecimal() else -1

@@ -1,0 +1,158 @@
+"""The work step: keep one Indexed Job as the spec wants it, say how it is going, and see when every chunk is committed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from assay_api.evaljob import ProgressStatus
+from assay_operator.actions import CreateJob, DeleteJob, SetJob, SetWorkload
+from assay_operator.conditions import find
+from assay_operator.diagnose import what_hinders, why_failed
+from assay_operator.draft import Draft
+from assay_operator.names import Step, template_digest
+from assay_operator.stages import POLL
+from assay_operator.views import JobView
+
+
+def work_stage(draft: Draft) -> bool:
+    """Bring the work about; True when every chunk is committed."""
+    if draft.conditions.is_true("ChunksCommitted"):
+        return True
+    if not draft.spec.suspend:
+        draft.phase("Running")
+    job = draft.seen.jobs.get(Step.WORK)
+    if job is None or job.deleting:
+        held = draft.refused or draft.spec.suspend
+        if job is None and not held:
+            draft.act(CreateJob(Step.WORK))
+        draft.conditions.set("Running", "False", "Held" if held else "Starting")
+        if not held:
+            draft.look_again(1.0)
+        return False
+    if job.complete:
+        return _all_committed(draft)
+    if job.failure is not None:
+        trouble = why_failed(job, draft.seen.of(Step.WORK))
+        draft.conditions.set("ChunksCommitted", "False", trouble.reason)
+        draft.conditions.set("Running", "False", trouble.reason, trouble.message)
+        draft.fail(trouble)
+        return False
+    _steer(draft, job)
+    _tell(draft, job)
+    return False
+
+
+def _all_committed(draft: Draft) -> bool:
+    plan, before = draft.plan, draft.progress or ProgressStatus()
+    if plan is None:
+        return False
+    draft.progress = before.model_copy(
+        update={
+            "samples_done": plan.samples,
+            "samples_total": plan.samples,
+            "chunks_committed": plan.chunks,
+            "samples_per_second": None,
+            "eta": None,
+        }
+    )
+    draft.conditions.set("ChunksCommitted", "True", "AllCommitted", f"{plan.chunks:,} of {plan.chunks:,} chunks.")
+    draft.conditions.set("Running", "False", "AllCommitted")
+    return True
+
+
+def _steer(draft: Draft, job: JobView) -> None:
+    """Bring the Job in line with suspend, replicas and template. What Kueue manages is held through its Workload."""
+    workload, spec = draft.seen.workload, draft.spec
+    suspend: bool | None = spec.suspend
+    if workload is not None:
+        suspend = None
+        if workload.active == spec.suspend:
+            draft.act(SetWorkload(workload.name, active=not spec.suspend))
+    elif spec.queue_name is not None and job.suspended and not spec.suspend and not _held_it_before(draft):
+        suspend = None
+    changed = suspend is not None and job.suspended != suspend
+    if changed and not suspend and job.template_digest != template_digest(draft.seen.job) and not draft.refused:
+        if job.active == 0:
+            draft.act(DeleteJob(job.name, job.uid))
+        return
+    if changed or job.parallelism != spec.replicas:
+        draft.act(SetJob(job.name, job.uid, spec.replicas, suspend))
+
+
+def _held_it_before(draft: Draft) -> bool:
+    """Whether the Job is suspended because the user had asked for it, and not because it waits in a queue."""
+    before = find(draft.seen.status.conditions, "Suspended")
+    return before is not None and before.reason in ("SuspendedByUser", "Resumed")
+
+
+def _tell(draft: Draft, job: JobView) -> None:
+    if draft.spec.queue_name is not None:
+        _tell_of_the_queue(draft, job)
+    pods = draft.seen.of(Step.WORK)
+    running = sum(pod.phase == "Running" and not pod.deleting for pod in pods)
+    if draft.spec.suspend:
+        draft.conditions.set("Running", "False", "Suspended")
+        if running:
+            draft.note = draft.note or f"{running} workers finish what they hold."
+        draft.look_again(POLL)
+        return
+    trouble, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
+    waiting = max(0, draft.spec.replicas - running)
+    if trouble is not None and running:
+        draft.note = draft.note or f"{waiting} of {draft.spec.replicas} workers wait: {trouble.message}"
+    elif trouble is not None:
+        draft.note = draft.note or trouble.message
+    elif job.template_digest != template_digest(draft.seen.job):
+        draft.note = draft.note or "spec.template was changed; suspend and resume the job to use it."
+    if running:
+        draft.conditions.set("Running", "True", "WorkersRunning", draft.note)
+    elif job.suspended and draft.spec.queue_name is not None:
+        draft.phase("Queued")
+        draft.conditions.set("Running", "False", "Queued", draft.note)
+    elif trouble is not None:
+        draft.conditions.set("Running", "False", trouble.reason, trouble.message)
+    else:
+        draft.conditions.set("Running", "False", "Starting")
+    _tell_progress(draft)
+    draft.look_again(POLL)
+
+
+def _tell_of_the_queue(draft: Draft, job: JobView) -> None:
+    workload = draft.seen.workload
+    queue = draft.spec.queue_name
+    if workload is None:
+        if job.suspended:
+            message = f"Kueue has not taken the Job up yet; is there a LocalQueue {queue} in this namespace?"
+            draft.conditions.set("QuotaReserved", "False", "NoWorkload", message)
+            draft.note = draft.note or message
+        else:
+            message = f"Nobody queues this Job: Kueue does not run in this cluster, so queue {queue} has no effect."
+            draft.conditions.set("QuotaReserved", "Unknown", "KueueAbsent", message)
+        return
+    if workload.quota_reserved:
+        draft.conditions.set("QuotaReserved", "True", workload.reason or "QuotaReserved", workload.message)
+    else:
+        draft.conditions.set("QuotaReserved", "False", workload.reason or "Pending", workload.message)
+        draft.note = draft.note or workload.message
+
+
+def _tell_progress(draft: Draft) -> None:
+    told, before, plan = draft.seen.progress, draft.progress or ProgressStatus(), draft.plan
+    if plan is None:
+        return
+    if told is None:
+        draft.progress = before
+        return
+    done = max(before.samples_done, min(told.samples_done, plan.samples))
+    rate = told.samples_per_second
+    eta = draft.now + timedelta(seconds=round((plan.samples - done) / rate)) if rate else None
+    draft.progress = ProgressStatus(
+        samplesDone=done,
+        samplesTotal=plan.samples,
+        errors=max(before.errors, told.errors),
+        chunksCommitted=max(before.chunks_committed, min(told.chunks_committed, plan.chunks)),
+        tokensIn=max(before.tokens_in, told.tokens_in),
+        tokensOut=max(before.tokens_out, told.tokens_out),
+        samplesPerSecond=rate,
+        eta=eta,
+    )

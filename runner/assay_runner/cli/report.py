@@ -1,0 +1,108 @@
+"""The last word of a command for whoever started its pod (`--report FILE`): what came out, or why nothing did.
+
+The file is the container's termination message: it exists already, is mounted, and takes `LARGEST` bytes. A report that
+cannot be written changes nothing about how a command ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+from assay_api.errors import EXIT_FAILED, AssayError
+from assay_api.reports import LARGEST, Ended, Headline, Reduced, Report
+from assay_api.results import MetricResult, Results, RunReport
+
+_LONGEST_KIND = 128
+
+
+def write_report(options: argparse.Namespace, report: Report) -> None:
+    """Write the report where the command line wants it, if it does."""
+    file = getattr(options, "report", None)
+    if not file:
+        return
+    try:
+        Path(file).write_bytes(report.encode())
+    except OSError as error:
+        print(f"assay: the report cannot be written to {file} ({error.strerror or error}).", file=sys.stderr)
+
+
+def ended(error: BaseException) -> Ended:
+    """Why a command failed, cut to what fits."""
+    kind = type(error).__name__[:_LONGEST_KIND]
+    words = _clean(str(error)).strip()
+    if isinstance(error, AssayError):
+        code, message = error.exit_code, words
+    else:
+        code, message = EXIT_FAILED, next(iter(words.splitlines()), kind)
+    report = Ended(code=code, kind=kind, message=message)
+    if len(report.encode()) <= LARGEST:
+        return report
+
+    def cut(length: int) -> Ended:
+        return report.model_copy(update={"message": f"{message[:length]}…"})
+
+    return cut(bisect_right(range(len(message)), LARGEST, key=lambda length: len(cut(length).encode())) - 1)
+
+
+def reduced(results: Results, run: RunReport, digest: str) -> Reduced:
+    """What came out: as many headlines, in the order of the results, as fit; the rest is counted."""
+    every = list(headlines(results))
+    report = Reduced(
+        plan=results.plan,
+        results=digest,
+        samples=results.coverage.samples,
+        errors=results.coverage.errors,
+        tokens_in=run.tokens_in,
+        tokens_out=run.tokens_out,
+        omitted=len(every),
+    )
+    room = LARGEST - len(report.encode())
+    kept: list[Headline] = []
+    for headline in every:
+        room -= len(headline.encode())  # its final newline stands for the comma between two
+        if room < 0:
+            break
+        kept.append(headline)
+    return report.model_copy(update={"headlines": tuple(kept), "omitted": len(every) - len(kept)})
+
+
+def headlines(results: Results) -> Iterator[Headline]:
+    """Every number of the results as text: tasks first, then groups."""
+    for task in results.tasks:
+        for metric in task.metrics:
+            yield from _headlines(task.task, metric, sum(task.errors.values()))
+    for group in results.groups:
+        for metric in group.metrics:
+            yield from _headlines(group.group, metric, 0)
+
+
+def _headlines(task: str, metric: MetricResult, errors: int) -> Iterator[Headline]:
+    """One headline, or one for each part of a value that has several."""
+    filtered = "" if metric.filter == "none" else f" ({metric.filter})"
+    parts = metric.value if isinstance(metric.value, dict) else {"": metric.value}
+    for part, value in parts.items():
+        yield Headline(
+            task=task,
+            metric=f"{metric.metric}{f'.{part}' if part else ''}{filtered}",
+            value=_text(math.nan if value is None else value),
+            stderr=None if metric.stderr is None else _text(metric.stderr),
+            ci_low=None if metric.ci_low is None else _text(metric.ci_low),
+            ci_high=None if metric.ci_high is None else _text(metric.ci_high),
+            n=metric.n,
+            errors=errors,
+        )
+
+
+def _text(number: float) -> str:
+    """Six decimals at most; `nan` for what has no value."""
+    return repr(round(number, 6))
+
+
+def _clean(text: str) -> str:
+    """Text that can be encoded: lone surrogates, which undecodable file names bring, become question marks."""
+    return text.encode(errors="replace").decode()

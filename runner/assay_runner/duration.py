@@ -1,0 +1,13 @@
+"""Spans of time in words, the same wherever a person reads one."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

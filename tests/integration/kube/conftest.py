@@ -1,0 +1,93 @@
+"""What these tests share: an API server that knows both kinds, and how it answers a manifest.
+
+They are installed under a group of their own, so that no operator or chart on the same cluster has a hand in it.
+"""
+
+import json
+import time
+
+import pytest
+
+from assay_api.crd import definitions
+from support.kube import cluster, cluster_nodes  # noqa: F401
+
+GROUP = "test.assay.dev"
+VERSION = f"{GROUP}/v1alpha1"
+
+
+def regrouped(definition):
+    names = definition["spec"]["names"]
+    return {
+        **definition,
+        "metadata": {"name": f"{names['plural']}.{GROUP}"},
+        "spec": {**definition["spec"], "group": GROUP},
+    }
+
+
+@pytest.fixture(scope="package")
+def api(cluster):  # noqa: F811
+    """The cluster with both definitions, for as long as these tests run."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*map(regrouped, definitions().values())]})
+    cluster.kubectl("apply", "--server-side", "-f", "-", input=text)
+    try:
+        cluster.kubectl("wait", "--for=condition=Established", "-f", "-", input=text)
+        for kind in ("evaljobs", "clusterevalruntimes"):
+            until(
+                lambda kind=kind: (
+                    not cluster.kubectl("explain", kind, f"--api-version={VERSION}", check=False).returncode
+                )
+            )
+        yield cluster
+    finally:
+        cluster.kubectl("delete", "-f", "-", input=text)
+
+
+@pytest.fixture(scope="package")
+def namespace(api):
+    with api.namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="package")
+def kubectl(api, namespace):
+    """Run kubectl in the tests' namespace; `ej` and `cer` are theirs."""
+    kinds = {"ej": f"evaljobs.{GROUP}", "cer": f"clusterevalruntimes.{GROUP}"}
+
+    def run(*arguments, **options):
+        return api.kubectl(*(kinds.get(argument, argument) for argument in arguments), "-n", namespace, **options)
+
+    return run
+
+
+@pytest.fixture(scope="package")
+def answer(kubectl):
+    """What the API server makes of a manifest, without keeping it; a finished kubectl."""
+
+    def dry_run(manifest):
+        text = json.dumps({**manifest, "apiVersion": VERSION})
+        return kubectl("apply", "--dry-run=server", "-o", "json", "-f", "-", input=text, check=False)
+
+    return dry_run
+
+
+@pytest.fixture
+def stored(kubectl):
+    """Make objects out of manifests and return them as the API server keeps them; they go when the test has ended."""
+    made = []
+
+    def create(manifest, *options):
+        text = json.dumps({**manifest, "apiVersion": VERSION})
+        kept = json.loads(kubectl("create", "-o", "json", *options, "-f", "-", input=text).stdout)
+        made.append(text)
+        return kept
+
+    yield create
+    for text in made:
+        kubectl("delete", "-f", "-", input=text)
+
+
+def until(holds, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.2)

@@ -1,0 +1,302 @@
+"""Manifests that are wrong in one place each, for whoever has to refuse them: the API server, and the models on a laptop."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from assay_api import evaljob, pods, runtime, texts
+
+JOB: dict[str, Any] = {
+    "apiVersion": "assay.dev/v1alpha1",
+    "kind": "EvalJob",
+    "metadata": {"name": "job"},
+    "spec": {"model": {"backend": "transformers", "name": "tiny"}, "tasks": [{"name": "easy_vqa"}]},
+}
+RUNTIME: dict[str, Any] = {
+    "apiVersion": "assay.dev/v1alpha1",
+    "kind": "ClusterEvalRuntime",
+    "metadata": {"name": "offer"},
+    "spec": {"images": {"default": "assay-runner:0.1.0"}},
+}
+
+
+def changed(manifest: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A copy with fields of its spec set; `a__b` is field b of a, and None takes a field away."""
+    out = copy.deepcopy(manifest)
+    for path, value in fields.items():
+        *folders, last = path.split("__")
+        at = out["spec"]
+        for folder in folders:
+            at = at.setdefault(folder, {})
+        if value is None:
+            del at[last]
+        else:
+            at[last] = value
+    return out
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A manifest, and words of the sentence that refuses it."""
+
+    what: str
+    manifest: dict[str, Any]
+    words: tuple[str, ...]
+    laptop: tuple[str, ...] | None = None
+    """Words of the models' sentence where those are others; none: only a cluster can refuse it."""
+
+
+def job(what: str, *words: str, laptop: tuple[str, ...] | None = None, **fields: Any) -> Wrong:
+    return Wrong(what, changed(JOB, **fields), words, laptop)
+
+
+def offer(what: str, *words: str, laptop: tuple[str, ...] | None = None, **fields: Any) -> Wrong:
+    return Wrong(what, changed(RUNTIME, **fields), words, laptop)
+
+
+ENDPOINT = {"url": "http://server/v1"}
+HOST_PATH = {"name": "host", "hostPath": {"path": "/"}}
+PRIVILEGES: dict[str, Any] = {
+    "template__volumes": [HOST_PATH],
+    "template__volumeMounts": [{"name": "host", "mountPath": "/host"}],
+    "template__securityContext": {"privileged": True},
+    "template__podSecurityContext": {"runAsUser": 0},
+    "template__serviceAccountName": "cluster-admin",
+    "template__automountServiceAccountToken": True,
+    "template__image": "evil:latest",
+    "template__command": ["sh"],
+    "template__containers": [{"name": "evil", "image": "evil:latest"}],
+    "template__initContainers": [{"name": "evil", "image": "evil:latest"}],
+    "template__runtimeClassName": "none",
+    "template__imagePullSecrets": [{"name": "others"}],
+    "template__hostNetwork": True,
+    "template__hostPID": True,
+    "template__priorityClassName": "system-node-critical",
+    "template__nodeName": "node-1",
+    "template__affinity": {"nodeAffinity": {}},
+    "template__annotations": {"container.apparmor.security.beta.kubernetes.io/runner": "unconfined"},
+    "template__spec": {"volumes": [HOST_PATH]},
+    "podTemplate": {"volumes": [HOST_PATH]},
+    "image": "evil:latest",
+    "images": {"default": "evil:latest"},
+    "serviceAccountName": "cluster-admin",
+    "securityContext": {"runAsUser": 0},
+    "volumes": [HOST_PATH],
+    "storage": {"uri": "s3://b", "hostPath": "/"},
+    "allowed": {"taskCode": True},
+    "namespaces": ["*"],
+}
+"""Fields by which the author of a job could get more than is theirs, if only they existed."""
+
+
+def _field(path: str) -> str:
+    return "spec." + path.replace("__", ".") + (".hostPath" if path == "storage" else "")
+
+
+NOT_THE_USERS = [job(f"a job with {_field(path)}", _field(path), **{path: value}) for path, value in PRIVILEGES.items()]
+
+RESERVED = pods.VARIABLE_IS_THE_USERS.sentence
+LABELS = pods.LABELS_ARE_THE_USERS.sentence
+JOBS = [
+    job("a field that does not exist", "spec.replica", replica=4),
+    job("no model", "spec.model", model=None),
+    job("no tasks", "spec.tasks", tasks=None),
+    job("an empty list of tasks", "spec.tasks", tasks=[]),
+    job("a task twice", "spec.tasks[1]", "Duplicate", laptop=("listed twice",), tasks=[{"name": "a"}, {"name": "a"}]),
+    job("a task without a name", "spec.tasks[0].name", tasks=[{"limit": 3}]),
+    job("a task's name that is a path", "spec.tasks[0].name", tasks=[{"name": "../secrets"}]),
+    job("too many tasks", "spec.tasks", "256", tasks=[{"name": f"t{n}"} for n in range(257)]),
+    job("a limit of nothing", "spec.tasks[0].limit", tasks=[{"name": "a", "limit": 0}]),
+    job("more examples than fit", "spec.tasks[0].numFewshot", tasks=[{"name": "a", "numFewshot": 257}]),
+    job("no repeats", "spec.tasks[0].repeats", tasks=[{"name": "a", "repeats": 0}]),
+    job("a misspelt setting", "generation.temprature", tasks=[{"name": "a", "generation": {"temprature": 1}}]),
+    job("a negative temperature", "generation.temperature", tasks=[{"name": "a", "generation": {"temperature": -1}}]),
+    job("sampling of nothing", "generation.top_p", tasks=[{"name": "a", "generation": {"top_p": 0}}]),
+    job("too many ends", "generation.until", tasks=[{"name": "a", "generation": {"until": ["x"] * 17}}]),
+    job("an unknown backend", "spec.model.backend", "sglang", model__backend="vlm"),
+    job("a model without a name", "spec.model.name", model__name=None),
+    job("a model's name of nothing", "spec.model.name", model__name=""),
+    job("a model's name without end", "spec.model.name", "1024", model__name="m" * 1025),
+    job("too many arguments", "spec.model.args", "64", model__args={f"a{n}": 1 for n in range(65)}),
+    job("openai without an endpoint", "spec.model", evaljob.OPENAI_HAS_ENDPOINT.sentence, model__backend="openai"),
+    job(
+        "an endpoint for transformers",
+        "spec.model",
+        evaljob.OTHERS_HAVE_NO_ENDPOINT.sentence,
+        model__endpoint=ENDPOINT,
+    ),
+    job(
+        "an endpoint that is no web address",
+        "spec.model.endpoint.url",
+        model={"backend": "openai", "name": "m", "endpoint": {"url": "ftp://x"}},
+    ),
+    job(
+        "an endpoint without time",
+        "spec.model.endpoint.timeoutSeconds",
+        model={"backend": "openai", "name": "m", "endpoint": {**ENDPOINT, "timeoutSeconds": 0}},
+    ),
+    job(
+        "a key in the clear",
+        "endpoint.apiKey",
+        model={"backend": "openai", "name": "m", "endpoint": {**ENDPOINT, "apiKey": "k"}},
+    ),
+    job("a source of nothing", "spec.taskSources[0]", evaljob.SOURCE_IS_ONE.sentence, taskSources=[{}]),
+    job(
+        "a source of two kinds",
+        "spec.taskSources[0]",
+        evaljob.SOURCE_IS_ONE.sentence,
+        taskSources=[{"uri": "s3://tasks", "configMapRef": {"name": "tasks"}}],
+    ),
+    job(
+        "a source relative to a manifest",
+        "spec.taskSources[0].uri",
+        "pods cannot read a relative folder; use s3://",
+        laptop=(),
+        taskSources=[{"uri": "my-tasks"}],
+    ),
+    job("too many sources", "spec.taskSources", "16", taskSources=[{"uri": "s3://tasks"}] * 17),
+    job("a storage of another kind", "spec.storage.uri", "s3://", storage={"uri": "gs://bucket"}),
+    job("a storage without address", "spec.storage.uri", storage={"region": "eu-1"}),
+    job("a secret in the clear", "spec.storage.secretKey", storage={"uri": "s3://b", "secretKey": "k"}),
+    job("a negative seed", "spec.seed", seed=-1),
+    job("a seed that does not fit", "spec.seed", "4294967295", seed=2**32),
+    job("no replicas", "spec.replicas", replicas=0),
+    job("too many replicas", "spec.replicas", "1000", replicas=1001),
+    job("replicas in words", "spec.replicas", "integer", replicas="three"),
+    job("chunks of nothing", "spec.chunkSize", chunkSize=0),
+    job("more errors than samples", "spec.errorPolicy.maxErrorRate", errorPolicy={"maxErrorRate": 1.5}),
+    job("tries without end", "spec.errorPolicy.retries", errorPolicy={"retries": 101}),
+    job("suspend in words", "spec.suspend", "boolean", suspend="later"),
+    job("a deadline before the start", "spec.activeDeadlineSeconds", activeDeadlineSeconds=0),
+    job("a deadline in ten years", "spec.activeDeadlineSeconds", activeDeadlineSeconds=10 * 366 * 86400),
+    job("a negative time to live", "spec.ttlSecondsAfterFinished", ttlSecondsAfterFinished=-1),
+    job("an unknown reclaim policy", "spec.reclaimPolicy", "Retain", reclaimPolicy="Recycle"),
+    job("a queue that cannot be", "spec.queueName", queueName="GPU queue"),
+    job("a runtime that cannot be", "spec.runtimeRef.name", runtimeRef={"name": "Big_GPUs"}),
+    job(
+        "a variable with both values",
+        "spec.template.env[0]",
+        pods.VARIABLE_HAS_ONE_VALUE.sentence,
+        template__env=[{"name": "A", "value": "x", "secretKeyRef": {"name": "s", "key": "k"}}],
+    ),
+    job(
+        "a variable without value",
+        "spec.template.env[0]",
+        pods.VARIABLE_HAS_ONE_VALUE.sentence,
+        template__env=[{"name": "A"}],
+    ),
+    job("a variable that cannot be", "spec.template.env[0].name", template__env=[{"name": "1A", "value": "x"}]),
+    job(
+        "a variable twice",
+        "spec.template.env[1]",
+        "Duplicate",
+        laptop=("variable A is listed twice",),
+        template__env=[{"name": "A", "value": "x"}, {"name": "A", "value": "y"}],
+    ),
+    job(
+        "a variable from the pod",
+        "spec.template.env[0].valueFrom",
+        template__env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+    ),
+    *(
+        job(f"the variable {name}", "spec.template.env[0]", RESERVED, template__env=[{"name": name, "value": "x"}])
+        for name in (
+            "ASSAY_INDEX",
+            "AWS_ENDPOINT_URL_S3",
+            "LD_PRELOAD",
+            "PYTHONPATH",
+            "NVIDIA_VISIBLE_DEVICES",
+            "HOME",
+            "PATH",
+            "TMPDIR",
+            "OPENAI_API_KEY",
+            "POD_NAME",
+        )
+    ),
+    *(
+        job(f"the label {key}", "spec.template.labels", LABELS, template__labels={key: "x"})
+        for key in (
+            "assay.dev/job",
+            "app.kubernetes.io/managed-by",
+            "batch.kubernetes.io/job-name",
+            "kueue.x-k8s.io/queue-name",
+            "job-name",
+            "controller-uid",
+        )
+    ),
+    job(
+        "a label that cannot be",
+        "spec.template.labels",
+        texts.A_KEY_IS_A_NAME,
+        laptop=("spec.template.labels",),
+        template__labels={"a b": "x"},
+    ),
+    job("a label's value that cannot be", "spec.template.labels.team", template__labels={"team": "a b"}),
+    job(
+        "a node's label that cannot be",
+        "spec.template.nodeSelector",
+        texts.A_KEY_IS_A_NAME,
+        laptop=("spec.template.nodeSelector",),
+        template__nodeSelector={"-pool": "x"},
+    ),
+    job(
+        "an amount in words",
+        "spec.template.resources.limits.memory",
+        template__resources={"limits": {"memory": "lots"}},
+    ),
+    job("a negative amount", "spec.template.resources.limits.cpu", template__resources={"limits": {"cpu": -1}}),
+    job("claimed devices", "spec.template.resources.claims", template__resources={"claims": [{"name": "gpu"}]}),
+    job(
+        "a toleration that compares nothing",
+        "spec.template.tolerations[0]",
+        pods.EXISTS_HAS_NO_VALUE.sentence,
+        template__tolerations=[{"key": "gpu", "operator": "Exists", "value": "x"}],
+    ),
+    job(
+        "a toleration of everything by accident",
+        "spec.template.tolerations[0]",
+        pods.EVERY_KEY_EXISTS.sentence,
+        template__tolerations=[{"value": "x"}],
+    ),
+    job(
+        "seconds that never count",
+        "spec.template.tolerations[0]",
+        pods.SECONDS_BEFORE_NO_EXECUTE.sentence,
+        template__tolerations=[{"key": "gpu", "tolerationSeconds": 5}],
+    ),
+]
+
+RUNTIMES = [
+    offer("no images", "spec.images", images=None),
+    offer("no default image", "spec.images.default", images={"vllm": "runner-vllm:1"}),
+    offer("an image of nothing", "spec.images.default", images={"default": ""}),
+    offer("an image for an unknown backend", "spec.images.llama", images={"default": "a", "llama": "b"}),
+    offer("an unknown backend", "spec.backends[0]", "vllm", backends=["llama"]),
+    offer("a cap of nothing", "spec.caps.maxReplicas", caps={"maxReplicas": 0}),
+    offer("an unknown permission", "spec.allowed.everything", allowed={"everything": True}),
+    offer("namespaces by a pattern", "spec.namespaces[0]", namespaces=["team-*"]),
+    offer("a cache without a volume", "spec", runtime.CACHE_IS_A_VOLUME.sentence, cache={"volumeName": "weights"}),
+    offer(
+        "a cache at no absolute folder",
+        "spec.cache.mountPath",
+        podTemplate__volumes=[{"name": "weights"}],
+        cache={"volumeName": "weights", "mountPath": "cache"},
+    ),
+    offer(
+        "a mount without a volume",
+        "spec.podTemplate",
+        runtime.MOUNTS_HAVE_VOLUMES.sentence,
+        podTemplate__volumeMounts=[{"name": "data", "mountPath": "/data"}],
+    ),
+    offer("a volume without a name", "spec.podTemplate.volumes[0]", "name", podTemplate__volumes=[{"emptyDir": {}}]),
+    offer(
+        "a variable without value",
+        "spec.podTemplate.env[0]",
+        pods.VARIABLE_HAS_ONE_VALUE.sentence,
+        podTemplate__env=[{"name": "A"}],
+    ),
+]
+
+WRONG = [*NOT_THE_USERS, *JOBS, *RUNTIMES]

@@ -1,0 +1,339 @@
+"""The life of an EvalJob, decision by decision."""
+
+from dataclasses import replace
+
+import pytest
+
+from assay_operator.actions import CreateJob, DeleteEvalJob, SetFinalizer, SetJob, SetWorkload
+from assay_operator.conditions import find
+from assay_operator.names import Step
+from assay_operator.views import WorkloadView
+from support.control_plane import PLAN, RESULTS, World, ended, evaljob, planned, runtime
+
+DATA = {"volumes": [{"name": "d", "emptyDir": {}}], "volumeMounts": [{"name": "d", "mountPath": "/data"}]}
+
+
+def running() -> World:
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    world.reconcile()
+    return world
+
+
+def condition(world: World, kind: str):
+    return find(world.status.conditions, kind)
+
+
+def test_a_job_is_planned_worked_on_and_reduced():
+    world = World()
+    assert world.reconcile().actions == (CreateJob(Step.PLAN),)
+    assert world.status.phase == "Planning"
+    world.finish(Step.PLAN)
+    assert world.reconcile().actions == (CreateJob(Step.WORK),)
+    assert (world.status.phase, world.status.plan.digest) == ("Running", PLAN)
+    world.work()
+    world.reconcile()
+    assert condition(world, "Running").status == "True" and world.status.summary.workers == "3/3"
+    world.finish(Step.WORK)
+    assert world.reconcile().actions == (CreateJob(Step.REDUCE),)
+    assert world.status.phase == "Reducing" and world.status.summary.done == "100/100"
+    world.finish(Step.REDUCE)
+    world.reconcile()
+    status = world.status
+    assert status.phase == "Complete" and condition(world, "Complete").status == "True"
+    assert status.results[0].value == "0.9994" and status.results_digest == RESULTS
+    assert status.results_uri.endswith("/results.json")
+    assert status.summary.score == "exact_match 0.9994 ± 0.0005" and status.progress.errors == 2
+    assert world.made == [Step.PLAN, Step.WORK, Step.REDUCE]
+
+
+def test_a_decision_for_nothing_new_changes_nothing():
+    world = running()
+    before = world.status
+    decision = world.reconcile()
+    assert decision.actions == () and decision.status == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "offer", "reason", "words"),
+    [
+        ({}, None, "RuntimeNotFound", ["spec.runtimeRef.name", "no ClusterEvalRuntime default"]),
+        ({}, {"namespaces": ["other"]}, "NamespaceNotAllowed", ["not open to namespace research"]),
+        ({}, {"backends": ["openai"]}, "BackendNotAllowed", ["spec.model.backend", "use openai"]),
+        ({"replicas": 9}, {"caps": {"maxReplicas": 4}}, "TooManyReplicas", ["spec.replicas", "at most 4"]),
+        (
+            {"taskSources": [{"configMapRef": {"name": "t"}}]},
+            {},
+            "TaskCodeNotAllowed",
+            ["spec.taskSources", "allowed.taskCode is off"],
+        ),
+        (
+            {"model": {"backend": "transformers", "name": "m", "args": {"trust_remote_code": True}}},
+            {},
+            "RemoteCodeNotAllowed",
+            ["trust_remote_code"],
+        ),
+        ({"storage": None}, {}, "StorageMissing", ["spec.storage.uri"]),
+        ({"storage": {"uri": "file:///data"}}, {}, "StorageNotShared", ["/data is on no volume"]),
+        (
+            {"storage": {"uri": "file:///database"}},
+            {"podTemplate": DATA},
+            "StorageNotShared",
+            ["/database"],
+        ),
+    ],
+)
+def test_what_only_the_cluster_knows_is_refused_before_any_pod(spec, offer, reason, words):
+    world = World(job=evaljob(**spec), runtime=None if offer is None else runtime(**offer))
+    assert world.reconcile().actions == ()
+    accepted = condition(world, "Accepted")
+    assert (accepted.status, accepted.reason, world.status.phase) == ("False", reason, "Pending")
+    for word in words:
+        assert word in accepted.message
+    assert world.status.summary.note
+
+
+def test_a_folder_on_a_volume_of_the_runtime_is_storage_for_all_pods():
+    offer = runtime(podTemplate=DATA)
+    world = World(job=evaljob(storage={"uri": "file:///data/runs"}), runtime=offer)
+    assert world.reconcile().actions == (CreateJob(Step.PLAN),)
+
+
+def test_a_job_goes_on_by_itself_when_its_runtime_appears():
+    world = World(runtime=None)
+    world.reconcile()
+    world.runtime = runtime()
+    assert world.reconcile().actions == (CreateJob(Step.PLAN),)
+    assert condition(world, "Accepted").status == "True"
+
+
+def test_a_runtime_that_goes_away_does_not_stop_workers_but_nothing_new_is_started():
+    world = running()
+    world.runtime = None
+    assert world.reconcile().actions == ()
+    assert world.status.phase == "Running" and condition(world, "Accepted").reason == "RuntimeNotFound"
+    world.finish(Step.WORK)
+    assert world.reconcile().actions == ()
+    world.runtime = runtime()
+    assert world.reconcile().actions == (CreateJob(Step.REDUCE),)
+
+
+def test_replicas_may_change_while_the_job_runs():
+    world = running()
+    job = world.jobs[Step.WORK]
+    world.change(replicas=5)
+    assert world.reconcile().actions == (SetJob(job.name, job.uid, 5, suspend=False),)
+    world.change(replicas=1)
+    world.reconcile()
+    assert world.jobs[Step.WORK].parallelism == 1
+
+
+def test_suspending_stops_the_workers_and_resuming_starts_them_again():
+    world = running()
+    world.change(suspend=True)
+    world.reconcile()
+    world.work()
+    world.reconcile()
+    assert world.jobs[Step.WORK].suspended and not world.pods.keys() - {"plan-2"}
+    assert world.status.phase == "Suspended" and condition(world, "Suspended").status == "True"
+    world.change(suspend=False)
+    world.settle()
+    assert world.status.phase == "Running" and not world.jobs[Step.WORK].suspended
+    assert world.made == [Step.PLAN, Step.WORK]
+
+
+def test_a_job_that_is_resumed_with_other_settings_of_its_pods_gets_a_new_work_job():
+    world = running()
+    world.change(suspend=True)
+    world.settle()
+    world.change(template=evaljob(template={"labels": {"a": "b"}}).spec.template)
+    world.settle()
+    assert world.made == [Step.PLAN, Step.WORK]
+    world.change(suspend=False)
+    world.settle()
+    assert world.made == [Step.PLAN, Step.WORK, Step.WORK] and world.status.phase == "Running"
+
+
+def test_a_suspended_job_starts_nothing():
+    world = World(job=evaljob(suspend=True))
+    world.settle()
+    assert world.made == [] and world.status.phase == "Suspended"
+    world.change(suspend=False)
+    world.reconcile()
+    assert world.made == [Step.PLAN]
+
+
+def test_a_spec_that_is_corrected_while_planning_is_planned_anew():
+    world = World()
+    world.settle()
+    world.change(seed=7)
+    world.settle()
+    assert world.made == [Step.PLAN, Step.PLAN] and world.status.phase == "Planning"
+
+
+def test_what_defines_the_numbers_cannot_be_changed_afterwards_and_the_job_says_so():
+    world = running()
+    world.change(seed=7)
+    world.reconcile()
+    accepted = condition(world, "Accepted")
+    assert (accepted.status, accepted.reason) == ("False", "SpecChanged") and "as planned" in accepted.message
+    assert world.status.phase == "Running"
+
+
+def test_a_report_that_was_lost_is_made_again():
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.lose_pods()
+    world.settle()
+    assert world.made == [Step.PLAN, Step.PLAN]
+    world.finish(Step.PLAN)
+    world.settle()
+    assert world.status.phase == "Running"
+
+
+def test_a_planner_that_reports_nothing_is_not_run_again_and_again():
+    world = World()
+    world.reconcile()
+    world.end(Step.PLAN, message="some log line")
+    world.settle()
+    assert condition(world, "Failed").reason == "ReportMissing" and world.made == [Step.PLAN]
+
+
+@pytest.mark.parametrize(
+    ("step", "end", "reason", "words"),
+    [
+        (Step.PLAN, {"code": 64, "message": ended("SpecError", "There is no task x.", 64)}, "SpecError", "no task x"),
+        (Step.PLAN, {"code": 1, "message": ended("StoreDenied", "The key is wrong.")}, "StoreDenied", "key is wrong"),
+        (Step.PLAN, {"code": 1, "message": "a\nTraceback: boom"}, "ContainerFailed", "exit code 1: Traceback: boom"),
+        (Step.WORK, {"code": 137, "reason": "OOMKilled"}, "OutOfMemory", "raise resources.limits.memory"),
+        (Step.WORK, {"code": 64, "message": ended("SpecError", "Bad model.", 64)}, "SpecError", "Bad model"),
+        (Step.REDUCE, {"code": 1, "message": ended("Corrupt", "A marker lies.")}, "Corrupt", "A marker lies"),
+    ],
+)
+def test_a_failure_says_what_the_pod_said(step, end, reason, words):
+    world = World()
+    for earlier in (Step.PLAN, Step.WORK, Step.REDUCE):
+        world.reconcile()
+        if earlier is step:
+            break
+        world.finish(earlier)
+    world.work()
+    world.end(step, **end)
+    world.reconcile()
+    failed = condition(world, "Failed")
+    assert (failed.status, failed.reason, world.status.phase) == ("True", reason, "Failed")
+    assert words in failed.message and words in world.status.summary.note
+
+
+def test_errors_beyond_what_is_tolerated_fail_the_job_at_the_first_try():
+    world = running()
+    world.finish(Step.WORK)
+    world.reconcile()
+    message = ended("TooManyErrors", "9 of 100 samples failed.")
+    world.add_pod(Step.REDUCE, phase="Failed", running=False, exit_code=1, message=message)
+    world.reconcile()
+    assert condition(world, "Failed").reason == "TooManyErrors"
+    assert world.jobs[Step.REDUCE].suspended
+
+
+def test_the_deadline_ends_the_job_and_stops_its_pods():
+    world = World(job=evaljob(activeDeadlineSeconds=60))
+    world.settle()
+    world.pass_time(59)
+    world.reconcile()
+    assert world.status.phase == "Planning"
+    world.pass_time(1)
+    world.settle()
+    assert condition(world, "Failed").reason == "DeadlineExceeded" and world.jobs[Step.PLAN].suspended
+    assert not world.pods
+
+
+def test_time_in_suspension_does_not_count_towards_the_deadline():
+    world = World(job=evaljob(activeDeadlineSeconds=60))
+    world.reconcile()
+    world.change(suspend=True)
+    world.settle()
+    world.pass_time(3600)
+    world.reconcile()
+    world.change(suspend=False)
+    world.reconcile()
+    assert world.status.phase == "Planning"
+
+
+def test_a_finished_job_is_removed_after_its_time_to_live():
+    world = running()
+    world.change(ttl_seconds_after_finished=100)
+    world.finish(Step.WORK)
+    world.reconcile()
+    world.finish(Step.REDUCE)
+    assert world.reconcile().requeue == 100
+    world.pass_time(99)
+    assert world.reconcile().requeue == 1
+    world.pass_time(1)
+    assert DeleteEvalJob() in world.reconcile().actions and not world.exists
+
+
+def test_waiting_workers_are_counted_with_the_reason():
+    world = running()
+    message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available."
+    for name, pod in list(world.pods.items())[-2:]:
+        world.pods[name] = replace(pod, phase="Pending", running=False, unschedulable=message)
+    world.reconcile()
+    assert world.status.summary.note == ("2 of 3 workers wait: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu.")
+    assert world.status.summary.workers == "1/3" and world.status.workers.waiting == 2
+    assert condition(world, "Running").status == "True"
+
+
+def test_a_job_in_a_queue_waits_for_quota_and_leaves_suspension_to_the_queue():
+    world = World(job=evaljob(queueName="gpus"))
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.jobs[Step.WORK] = replace(world.jobs[Step.WORK], suspended=True)
+    world.workload = WorkloadView("job-x", reason="Pending", message="couldn't assign flavors")
+    assert world.reconcile().actions == ()
+    assert world.status.phase == "Queued" and "couldn't assign" in condition(world, "QuotaReserved").message
+    world.workload = replace(world.workload, quota_reserved=True, reason="QuotaReserved")
+    world.jobs[Step.WORK] = replace(world.jobs[Step.WORK], suspended=False)
+    world.work()
+    assert world.reconcile().actions == ()
+    assert world.status.phase == "Running" and condition(world, "QuotaReserved").status == "True"
+    world.change(suspend=True)
+    assert world.reconcile().actions == (SetWorkload("job-x", active=False),)
+    world.change(suspend=False)
+    assert world.reconcile().actions == (SetWorkload("job-x", active=True),)
+
+
+def test_a_deleted_job_without_a_wish_for_its_records_needs_nothing():
+    world = running()
+    world.delete()
+    world.settle()
+    assert not world.exists and not world.jobs and not world.pods
+
+
+def test_a_run_that_is_to_go_with_its_job_is_removed_after_its_pods():
+    world = World(job=evaljob(reclaimPolicy="Delete"))
+    assert SetFinalizer(present=True) in world.reconcile().actions
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    world.delete()
+    world.reconcile()
+    assert all(job.deleting for job in world.jobs.values())
+    world.work()
+    world.reconcile()
+    assert list(world.jobs) == [Step.DELETE] and world.exists
+    world.finish(Step.DELETE)
+    world.settle()
+    assert not world.exists
+
+
+def test_the_plan_of_a_run_is_the_first_one_that_was_told():
+    world = running()
+    world.add_pod(Step.PLAN, phase="Succeeded", running=False, exit_code=0, message=planned(plan="c" * 64))
+    world.reconcile()
+    assert world.status.plan.digest == PLAN
