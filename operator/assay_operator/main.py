@@ -1,17 +1,22 @@
 """The `assay-operator` command: kopf's watches feed the process. The only module that knows kopf.
 
-Handlers do nothing but pass on what was seen: they never fail, never write, and keep no state in annotations.
+Handlers do nothing but pass on what was seen: they never fail, never write, and keep no state in annotations. kopf runs in a
+thread and a loop of its own: when it stops it ends whatever else runs in its loop, and the Lease is to be released first.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import functools
 import logging
 import os
+import signal
 import socket
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -53,58 +58,80 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
 @kopf.on.event(GROUP, VERSION, "evaljobs")
 async def evaljob(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
     """An EvalJob was seen."""
-    memo.process.saw_evaljob(event["object"], gone=event["type"] == "DELETED")
+    memo.tell(memo.process.saw_evaljob, event)
 
 
 @kopf.on.event(GROUP, VERSION, "clusterevalruntimes")
 async def runtime(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
     """A runtime was seen."""
-    memo.process.saw_runtime(event["object"], gone=event["type"] == "DELETED")
+    memo.tell(memo.process.saw_runtime, event)
 
 
 @kopf.on.event("batch", "v1", "jobs", labels=OURS)
 async def job(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
     """A child Job was seen."""
-    memo.process.saw_job(event["object"], gone=event["type"] == "DELETED")
+    memo.tell(memo.process.saw_job, event)
 
 
 @kopf.on.event("", "v1", "pods", labels=OURS)
 async def pod(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
     """A pod was seen."""
-    memo.process.saw_pod(event["object"], gone=event["type"] == "DELETED")
+    memo.tell(memo.process.saw_pod, event)
 
 
 async def serve(settings: Settings) -> None:
     """Run until asked to stop.
 
     Raises:
-        Failed: the API server cannot be reached or does not know EvalJobs.
+        Failed: the API server cannot be reached, or the watches have ended by themselves.
         LeaseLost: another process may lead now.
     """
     await _log_in()
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+
+    def tell(saw: Callable[..., None], event: Mapping[str, Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop has ended, and with it the interest in events.
+            loop.call_soon_threadsafe(functools.partial(saw, event["object"], gone=event["type"] == "DELETED"))
+
     async with kube.ApiClient() as client, aiohttp.ClientSession() as session:
         process = Process(settings, client, session)
-        watching = asyncio.create_task(
-            kopf.operator(
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                standalone=True,
-                memo=kopf.Memo(process=process),
-            )
-        )
-        acting = asyncio.create_task(process.run())
+        memo = kopf.Memo(process=process, tell=tell)
+        deaf = asyncio.create_task(_watch(settings, memo))
+        acting, stopping = asyncio.create_task(process.run()), asyncio.create_task(asked.wait())
         try:
-            await asyncio.wait({watching, acting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({deaf, acting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if acting.done():
+                await acting
+            if deaf.done():
+                await deaf
         finally:
-            for task in (acting, watching):
+            for task in (acting, deaf, stopping):
                 task.cancel()
-            ended = await asyncio.gather(acting, watching, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, BaseExceptionGroup):
-                lost, _ = error.split(LeaseLost)
-                raise lost.exceptions[0] if lost else error
-            if isinstance(error, Exception):
-                raise error
+            await asyncio.gather(acting, deaf, stopping, return_exceptions=True)
+
+
+async def _watch(settings: Settings, memo: kopf.Memo) -> None:
+    """Have kopf watch, for good.
+
+    Raises:
+        Failed: it has stopped.
+    """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        try:
+            kopf.run(clusterwide=not settings.namespaces, namespaces=settings.namespaces, standalone=True, memo=memo)
+        except Exception:
+            log.exception("the watches have failed")
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
+
+    # A daemon: it only reads, so it may end with the process in the middle of whatever it reads.
+    threading.Thread(target=run, name="watches", daemon=True).start()
+    await ended.wait()
+    raise Failed("The watches have ended; see the log above.")
 
 
 async def _log_in() -> None:
@@ -129,8 +156,11 @@ def main() -> int:
     except AssayError as error:
         print(f"assay-operator: {error}", file=sys.stderr)
         return error.exit_code
-    except LeaseLost as error:
-        print(f"assay-operator: {error}; ending.", file=sys.stderr)
+    except BaseExceptionGroup as group:
+        lost, others = group.split(LeaseLost)
+        if lost is None or others is not None:
+            raise
+        print(f"assay-operator: {lost.exceptions[0]}; ending.", file=sys.stderr)
         return EXIT_FAILED
     return 0
 

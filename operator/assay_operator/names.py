@@ -24,7 +24,7 @@ SPEC_DIGEST = f"{GROUP}/spec-digest"
 TEMPLATE_DIGEST = f"{GROUP}/template-digest"
 FINALIZER = f"{GROUP}/reclaim"
 
-_LONGEST_PREFIX = 40
+_LONGEST_PREFIX = 35
 """Characters of the EvalJob's name in a child's, so that pod names stay within 63 characters."""
 
 

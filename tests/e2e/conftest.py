@@ -17,6 +17,7 @@ from support.endpoint import TestEndpoint
 from support.kube import Cluster, cluster  # noqa: F401 - a fixture
 
 HERE = Path(__file__).parent
+_CLUSTER = pytest.StashKey[Cluster]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,15 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """A failure shows how things stood on the cluster."""
     report = yield
-    known: dict[str, Any] = getattr(item, "funcargs", {})
-    if report.failed and call.when in ("setup", "call") and "cluster" in known:
-        report.sections.append(("cluster", how_things_stand(known["cluster"], known.get("ns"))))
+    known_cluster = item.config.stash.get(_CLUSTER, None)
+    if report.failed and call.when in ("setup", "call") and known_cluster:
+        known: dict[str, Any] = getattr(item, "funcargs", {})
+        report.sections.append(("cluster", how_things_stand(known_cluster, known.get("ns"))))
     return report
 
 
 @pytest.fixture(scope="session")
 def cluster_nodes() -> int:
     return 2
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_to_reports(cluster: Cluster, pytestconfig: pytest.Config) -> None:  # noqa: F811
+    """Also when what is set up on it fails."""
+    pytestconfig.stash[_CLUSTER] = cluster
 
 
 @pytest.fixture(scope="session")

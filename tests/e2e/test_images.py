@@ -76,6 +76,14 @@ def test_the_demo_has_the_same_plan_in_a_pod_as_on_this_machine(run_pod, images,
     assert digest.search(there)[1] == digest.search(here)[1]
 
 
+@pytest.mark.parametrize("image", ["operator", "runner"])
+def test_a_user_that_the_image_does_not_know_has_a_name_and_a_home(run_pod, images, image):
+    ask = (
+        "import getpass, pathlib, tempfile; getpass.getuser(); tempfile.mkdtemp(dir=pathlib.Path.home()); print('fine')"
+    )
+    assert run_pod(getattr(images, image), "python", "-c", ask, user=12345) == "fine\n"
+
+
 @pytest.mark.parametrize(("image", "limit"), [("operator", 120), ("runner", 1800)])
 def test_what_an_image_adds_to_its_base_is_bounded(run_pod, images, image, limit):
     added = int(run_pod(getattr(images, image), "du", "-sxk", "/opt").split()[0]) * 1024

@@ -59,6 +59,18 @@ def test_no_more_are_in_flight_than_the_limit_and_all_get_in() -> None:
     assert asyncio.run(scenario()) == 4
 
 
+def test_a_share_that_shrinks_and_grows_is_kept_to_and_all_get_in() -> None:
+    async def scenario() -> list[int]:
+        time, share = Time(), [4]
+        flow = Flow(4, clock=time.clock, sleep=time.sleep, random=Random(1), share=lambda: share[0])
+        peaks = []
+        for share[0] in (4, 1, 3, 9):
+            peaks.append(await _peak(flow, 40))
+        return peaks
+
+    assert asyncio.run(scenario()) == [4, 1, 3, 4]
+
+
 def test_one_complaint_of_overload_shrinks_once_and_good_answers_grow_back_to_the_limit() -> None:
     async def scenario() -> tuple[int, int, int]:
         flow, _ = make(limit=9)

@@ -1,6 +1,8 @@
 """However many workers run, race, pause or stop, the run ends with the same bytes."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -178,3 +180,63 @@ def test_a_stop_beyond_the_grace_period_gives_the_chunk_up(run):
 
     asyncio.run(scene())
     assert not any(key.startswith("chunks/") for key in run.store.list("chunks/"))
+
+
+class Loading(AnsweringBackend):
+    """A backend that is loaded in a thread, which nothing can stop."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.pool = threading.Event(), ThreadPoolExecutor(1)
+
+    async def start(self):
+        await asyncio.get_running_loop().run_in_executor(self.pool, self.loaded.wait)
+
+    async def close(self):
+        await asyncio.to_thread(self.pool.shutdown, wait=True)
+
+
+def test_a_stop_while_the_backend_loads_does_not_wait_for_it(run):
+    async def scene():
+        backend = Loading()
+        loading = worker(run, "w0", backend, index=0)
+        going = asyncio.create_task(loading.run())
+        while not loading.open:
+            await asyncio.sleep(0.01)
+        started = asyncio.get_running_loop().time()
+        loading.stop()
+        with pytest.raises(Stopped, match="0 of 15 chunks"):
+            await going
+        assert asyncio.get_running_loop().time() - started < 4
+        assert loading.abandoned
+        backend.loaded.set()
+
+    asyncio.run(scene())
+
+
+def test_a_stop_before_the_backend_is_opened_opens_none(run):
+    async def scene():
+        backend = AnsweringBackend()
+        stopped = worker(run, "w0", backend, index=0)
+        stopped.stop()
+        with pytest.raises(Stopped):
+            await stopped.run()
+        assert backend.started == 0 and not stopped.abandoned
+
+    asyncio.run(scene())
+
+
+def test_a_backend_that_does_not_end_when_told_to_is_left_behind(run, expected, monkeypatch):
+    monkeypatch.setattr("assay_runner.work.worker._CLOSING", 0.2)
+
+    class Clinging(AnsweringBackend):
+        async def close(self):
+            await asyncio.Event().wait()
+
+    async def scene():
+        clinging = worker(run, "w0", Clinging(), index=0)
+        await asyncio.wait_for(clinging.run(), 20)
+        assert clinging.abandoned
+
+    asyncio.run(scene())
+    assert results_bytes(run) == expected

@@ -1,0 +1,108 @@
+"""Events tell each transition once; progress is read from a worker's metrics."""
+
+import pytest
+
+from assay_api import exposition
+from assay_operator.names import Step
+from assay_operator.progress import parse
+from assay_operator.told import event, tellings
+from support.control_plane import World
+
+
+def told(world, act):
+    before = world.status
+    act()
+    world.reconcile()
+    return [(item.warning, item.reason) for item in tellings(before, world.status)]
+
+
+def test_a_good_run_tells_its_steps_once_each():
+    world = World()
+    assert told(world, lambda: None) == [(False, "Accepted")]
+    assert told(world, world.work) == []
+    assert told(world, lambda: world.finish(Step.PLAN)) == [(False, "Planned")]
+    assert told(world, world.work) == [(False, "Running")]
+    assert told(world, lambda: None) == []
+    assert told(world, lambda: world.finish(Step.WORK)) == [(False, "ChunksCommitted")]
+    assert told(world, lambda: world.finish(Step.REDUCE)) == [(False, "Complete")]
+
+
+def test_trouble_and_failure_are_warnings():
+    world = World(runtime=None)
+    assert told(world, lambda: None) == [(True, "RuntimeNotFound")]
+    world = World()
+    world.reconcile()
+    assert told(world, lambda: world.end(Step.PLAN, code=1, message="boom")) == [
+        (True, "ContainerFailed"),
+        (True, "ContainerFailed"),
+    ]
+
+
+def test_suspending_and_resuming_are_told():
+    world = World()
+    world.settle()
+    assert told(world, lambda: world.change(suspend=True)) == [(False, "Suspended")]
+    assert told(world, lambda: world.change(suspend=False)) == [(False, "Resumed")]
+
+
+def test_an_event_is_about_its_evaljob():
+    world = World()
+    world.reconcile()
+    (first, *_) = tellings(World().status, world.status)
+    raw = {"metadata": {"name": "job", "namespace": "research", "uid": "u", "resourceVersion": "7"}}
+    body = event(first, raw, world.now, "me")
+    assert body["involvedObject"]["uid"] == "u" and body["metadata"]["namespace"] == "research"
+    assert (body["type"], body["reason"], body["firstTimestamp"]) == ("Normal", "Accepted", "2026-01-01T00:00:00Z")
+
+
+def metrics(**values):
+    return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items())
+
+
+def test_progress_is_what_a_worker_exposes():
+    text = metrics(
+        **{
+            exposition.SAMPLES: 100,
+            exposition.SAMPLES_COMMITTED: 40,
+            exposition.CHUNKS_COMMITTED: 2,
+            exposition.ERRORS: 1,
+            exposition.SAMPLES_PER_SECOND: 2.5,
+        }
+    )
+    found = parse(text)
+    assert (found.samples_done, found.samples_total, found.errors, found.chunks_committed) == (40, 100, 1, 2)
+    assert found.samples_per_second == 2.5
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "assay_run_samples{", metrics(other=1), metrics(assay_run_samples=5)])
+def test_an_answer_that_is_no_progress_is_none(text):
+    assert parse(text) is None
+
+
+def test_nonsense_numbers_are_not_believed():
+    text = metrics(assay_run_samples="NaN", assay_run_samples_committed=-5, assay_run_samples_per_second="+Inf")
+    found = parse(text)
+    assert (found.samples_done, found.samples_total, found.samples_per_second) == (0, 0, None)
+
+
+def test_progress_never_goes_back():
+    from dataclasses import replace
+
+    from assay_operator.decide import decide
+
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    seen, _ = world.observe()
+    ahead = decide(
+        replace(seen, progress=parse(metrics(assay_run_samples=100, assay_run_samples_committed=40))), world.now
+    )
+    behind = replace(
+        seen,
+        status=ahead.status,
+        progress=parse(metrics(assay_run_samples=100, assay_run_samples_committed=20)),
+    )
+    assert decide(behind, world.now).status.progress.samples_done == 40
+    assert decide(behind, world.now).status.summary.done == "40/100"

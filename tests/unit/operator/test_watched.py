@@ -1,0 +1,116 @@
+"""What the watches have told, and what they owe."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from assay_operator.names import OURS, Step, child_name, labels
+from assay_operator.watched import Watched
+from support.control_plane import UID
+
+KEY = ("research", "job")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watched(clock):
+    return Watched(clock)
+
+
+def evaljob(version="5", uid=UID, name="job", runtime="default"):
+    meta = {"namespace": "research", "name": name, "uid": uid, "resourceVersion": version}
+    return {"metadata": meta, "spec": {"runtimeRef": {"name": runtime}}, "status": {"phase": "Running"}}
+
+
+def child(step, created="2026-01-01T00:00:00Z", **status):
+    meta = {"name": child_name("job", UID, step), "uid": f"uid-{step}", "labels": labels("job", UID, step)}
+    return {"metadata": meta | {"creationTimestamp": created}, "spec": {}, "status": status}
+
+
+def runtime(name="default", images=None):
+    spec = {"images": images or {"default": "runner:1"}}
+    return {"apiVersion": "assay.dev/v1alpha1", "kind": "ClusterEvalRuntime", "metadata": {"name": name}, "spec": spec}
+
+
+def test_children_belong_to_their_evaljob_by_label(watched):
+    assert watched.job(child(Step.PLAN), gone=False) is None, "its EvalJob has not been seen yet"
+    watched.evaljob(evaljob(), gone=False)
+    assert watched.job(child(Step.PLAN), gone=False) == KEY
+    assert watched.pod(child(Step.WORK, phase="Running"), gone=False) == KEY
+    assert list(watched.jobs_of(UID)) == [Step.PLAN] and watched.pods_of(UID)[0].phase == "Running"
+    watched.job(child(Step.PLAN), gone=True)
+    watched.pod(child(Step.WORK), gone=True)
+    assert not watched.jobs_of(UID) and not watched.pods_of(UID)
+
+
+def test_a_job_of_somebody_else_is_passed_over(watched):
+    assert watched.job({"metadata": {"name": "x", "labels": OURS}}, gone=False) is None
+
+
+def test_a_runtime_wakes_the_jobs_that_name_it(watched):
+    watched.evaljob(evaljob(), gone=False)
+    watched.evaljob(evaljob(uid="u2", name="other", runtime="gpu"), gone=False)
+    assert watched.runtime(runtime(), gone=False) == [KEY]
+    assert watched.runtime_named("default").spec.images.default == "runner:1"
+    watched.runtime(runtime(), gone=True)
+    assert watched.runtime_named("default") is None
+
+
+def test_a_runtime_that_cannot_be_understood_counts_as_none(watched):
+    watched.runtime(runtime(images={"default": "r", "tpu": "x"}), gone=False)
+    assert watched.runtime_named("default") is None
+
+
+def test_a_watch_that_tells_everything_owes_nothing(watched, clock):
+    watched.evaljob(evaljob("5"), gone=False)
+    assert watched.listed([evaljob("5")], "9") == []
+    watched.evaljob(evaljob("12"), gone=False)
+    assert watched.listed([evaljob("5")], "9") == [], "the watch was ahead of the listing"
+    watched.evaljob(evaljob("13", uid="new", name="new"), gone=False)
+    assert watched.listed([evaljob("12")], "12") == [], "the object came after the listing"
+    clock.now += 1000
+    assert watched.age == 0
+
+
+@pytest.mark.parametrize("listing", [[evaljob("8")], [evaljob("5"), evaljob("6", uid="u2", name="other")], []])
+def test_a_deaf_watch_ages_until_it_tells_again(watched, clock, listing):
+    watched.evaljob(evaljob("5"), gone=False)
+    owed = watched.listed(listing, "9")
+    assert len(owed) == 1
+    clock.now += 50
+    assert watched.age == 50
+    watched.listed(listing, "9")
+    clock.now += 50
+    assert watched.age == 100, "another listing does not make it younger"
+    for raw in listing:
+        watched.evaljob(raw, gone=False)
+    if not listing:
+        watched.evaljob(evaljob("8"), gone=True)
+    assert watched.age == 0
+
+
+def test_views_of_what_vanished_unseen_are_dropped_but_young_ones_stay(watched):
+    watched.evaljob(evaljob(), gone=False)
+    watched.job(child(Step.PLAN), gone=False)
+    watched.pod(child(Step.WORK, phase="Running"), gone=False)
+    watched.pod(child(Step.REDUCE, "2026-01-01T02:00:00Z", phase="Running"), gone=False)
+    watched.sweep([], [], datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=1))
+    assert not watched.jobs_of(UID) and [pod.step for pod in watched.pods_of(UID)] == ["reduce"]
+
+
+def test_a_forgotten_job_leaves_nothing_behind(watched):
+    watched.evaljob(evaljob(), gone=False)
+    watched.pod(child(Step.WORK), gone=False)
+    watched.forget(KEY)
+    assert watched.all_keys() == [] and not watched.pods_of(UID) and not watched.phases

@@ -1,0 +1,93 @@
+"""Each key is at most once waiting and once under work; what fails is tried again, later and later."""
+
+import asyncio
+from random import Random
+
+from assay_operator.work_queue import FIRST_BACKOFF, LONGEST_BACKOFF, WorkQueue
+
+
+def run(test):
+    asyncio.run(asyncio.wait_for(test(), 10))
+
+
+def queue():
+    return WorkQueue(Random(0), asyncio.get_running_loop().time)
+
+
+async def nothing_comes(waiting, seconds=0.05):
+    try:
+        await asyncio.wait_for(waiting.take(), seconds)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_a_key_that_is_added_again_and_again_is_taken_once():
+    async def test():
+        waiting = queue()
+        for _ in range(3):
+            waiting.add("a")
+        assert len(waiting) == 1 and await waiting.take() == "a"
+        waiting.done("a")
+        assert await nothing_comes(waiting)
+
+    run(test)
+
+
+def test_a_key_that_changes_while_it_is_under_work_is_taken_once_more_afterwards():
+    async def test():
+        waiting = queue()
+        waiting.add("a")
+        await waiting.take()
+        waiting.add("a")
+        waiting.add("a")
+        assert await nothing_comes(waiting)
+        waiting.done("a")
+        assert await waiting.take() == "a"
+        waiting.done("a")
+        assert len(waiting) == 0
+
+    run(test)
+
+
+def test_another_look_comes_after_its_time_and_an_event_brings_it_forward():
+    async def test():
+        waiting, loop = queue(), asyncio.get_running_loop()
+        waiting.add("a")
+        await waiting.take()
+        started = loop.time()
+        waiting.done("a", again_in=0.1)
+        assert await waiting.take() == "a" and loop.time() - started >= 0.1
+        waiting.done("a", again_in=5.0)
+        waiting.add("a")
+        assert await asyncio.wait_for(waiting.take(), 0.5) == "a"
+        waiting.done("a")
+        assert await nothing_comes(waiting)
+
+    run(test)
+
+
+def test_the_earlier_of_two_delays_counts():
+    async def test():
+        waiting = queue()
+        waiting.add_later("a", 5.0)
+        waiting.add_later("a", 0.05)
+        waiting.add_later("a", 9.0)
+        assert await asyncio.wait_for(waiting.take(), 0.5) == "a"
+
+    run(test)
+
+
+def test_failures_are_counted_until_a_success_whatever_events_come_between():
+    async def test():
+        waiting = queue()
+        pauses = [waiting._backoff(failures) for failures in range(1, 30)]
+        assert FIRST_BACKOFF / 2 <= pauses[0] <= FIRST_BACKOFF and max(pauses) <= LONGEST_BACKOFF
+        waiting.add("a")
+        for _ in range(3):
+            assert await waiting.take() == "a"
+            waiting.add("a")
+            waiting.done("a", failed=True)
+        assert await nothing_comes(waiting, FIRST_BACKOFF)
+
+    run(test)
