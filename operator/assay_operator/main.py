@@ -152,6 +152,8 @@ def main() -> int:
         settings = Settings.read(os.environ, socket.gethostname())
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        # It warns that it leaves signals alone, as it should in a thread.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         asyncio.run(serve(settings))
     except AssayError as error:
         print(f"assay-operator: {error}", file=sys.stderr)

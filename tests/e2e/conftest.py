@@ -86,6 +86,13 @@ def ns(cluster: Cluster) -> Iterator[str]:  # noqa: F811
 
 
 @pytest.fixture
+def storage(s3: Store, ns: str) -> dict[str, object]:
+    """`spec.storage` of a fresh bucket, with its Secret in the test's namespace."""
+    s3.secret(ns)
+    return s3.storage(s3.new_bucket())
+
+
+@pytest.fixture
 def stub(cluster: Cluster) -> Iterator[Callable[..., TestEndpoint]]:  # noqa: F811
     """Start a model endpoint that pods reach; `latency` and `faults` may be changed while it runs."""
     with ExitStack() as running:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from typing import Any, TypeVar
 import yaml
 
 from support.e2e_images import Images
+from support.endpoint import MODEL
 from support.kube import Cluster
 
 ROOT = Path(__file__).parents[2]
 RELEASE, NAMESPACE = "assay", "assay-system"
+_CLUSTER_ONLY = ("storage", "runtimeRef", "replicas", "template", "queueName")
 _SELECTOR = "app.kubernetes.io/component=operator"
 
 Seen = TypeVar("Seen")
@@ -135,6 +139,36 @@ def easy_vqa(storage: dict[str, object], name: str = "easy-vqa", **spec: Any) ->
     manifest["metadata"]["name"] = name
     manifest["spec"] |= {"storage": storage, **spec}
     return manifest
+
+
+def endpoint_job(url: str, storage: dict[str, object], name: str, limit: int = 1000, **spec: Any) -> dict[str, Any]:
+    """The first easy-VQA questions, asked of an endpoint."""
+    model = {"backend": "openai", "name": MODEL, "endpoint": {"url": url, "maxConcurrency": 12, "timeoutSeconds": 30}}
+    return easy_vqa(storage, name, model=model, chunkSize=25, tasks=[{"name": "easy_vqa", "limit": limit}], **spec)
+
+
+def runtime(operator: Operator, name: str, images: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A ClusterEvalRuntime with the runner's image."""
+    images = {"default": operator.images.runner, "pullPolicy": "IfNotPresent"} | (images or {})
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "ClusterEvalRuntime",
+        "metadata": {"name": name},
+        "spec": {"images": images, **spec},
+    }
+
+
+def on_a_laptop(manifest: dict[str, Any], folder: Path) -> bytes:
+    """The bytes of results.json that `assay run` gives for the manifest on this machine."""
+    local = {**manifest, "spec": {name: value for name, value in manifest["spec"].items() if name not in _CLUSTER_ONLY}}
+    # The example's model lies beside it.
+    path = ROOT / "examples" / f".{folder.name}.yaml"
+    path.write_text(json.dumps(local))
+    try:
+        command = [sys.executable, "-m", "assay_runner", "run", str(path), "--store", str(folder), "--json"]
+        return subprocess.run(command, check=True, capture_output=True, timeout=280).stdout
+    finally:
+        path.unlink()
 
 
 def how_things_stand(cluster: Cluster, ns: str | None) -> str:

@@ -6,15 +6,20 @@ Nothing beyond argparse is imported before the subcommand is known, so `assay --
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 from assay_runner import __version__
 
 _RUNS_TASK_CODE = ("run", "plan", "work", "reduce")
+_EXIT_STOPPED = 75
+"""As in `assay_api.errors`, which takes a tenth of a second to import."""
 _EXIT_CODES = "exit codes: 0 done; 1 failed; 64 the manifest or a task is wrong; 75 stopped, may be resumed"
 
 
@@ -119,31 +124,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if arguments is None:
         # The first process of a container has no default for it: without a handler the signal would be ignored.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminate)
         if options.command in _RUNS_TASK_CODE:
             _fix_hashes()
     try:
-        return _run(options)
-    except KeyboardInterrupt:
-        from assay_api.errors import EXIT_STOPPED, Stopped
-
-        print("assay: stopped.", file=sys.stderr)
-        _report_end(options, Stopped("The command was asked to stop."))
-        return EXIT_STOPPED
-
-
-def _run(options: argparse.Namespace) -> int:
-    from assay_api.errors import AssayError
-
-    try:
         return _dispatch(options)
-    except AssayError as error:
+    except BaseException as error:
+        # Code that is interrupted in the middle, such as an import, may say anything.
+        if isinstance(error, KeyboardInterrupt) or _Terminated.happened:
+            return _stopped(options)
+        from assay_api.errors import AssayError
+
+        if isinstance(error, Exception):
+            _report_end(options, error)
+        if not isinstance(error, AssayError):
+            raise
         print(f"assay: {error}", file=sys.stderr)
-        _report_end(options, error)
         return error.exit_code
-    except Exception as error:
-        _report_end(options, error)
-        raise
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM. A class of its own, because Python ends a process that ever met a plain KeyboardInterrupt in `exec` or
+    `eval`, as imports use them, with SIGINT's exit code, caught or not."""
+
+    happened = False
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    _Terminated.happened = True
+    raise _Terminated
+
+
+def _stopped(options: argparse.Namespace) -> int:
+    print("assay: stopped.", file=sys.stderr)
+    # What was interrupted may be the very import that a report needs; the exit code matters more.
+    with contextlib.suppress(BaseException):
+        from assay_api.errors import Stopped
+
+        _report_end(options, Stopped("The command was asked to stop."))
+    return _EXIT_STOPPED
 
 
 def _report_end(options: argparse.Namespace, error: Exception) -> None:

@@ -79,11 +79,11 @@ NAMESPACED_RULES = {
     ("assay.dev", "evaljobs"): {"get", "list", "watch", "patch", "delete"},
     ("assay.dev", "evaljobs/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
-    ("", "pods"): {"get", "list", "watch"},
+    ("", "pods"): {"list", "watch"},
     ("", "events"): {"list", "create"},
     ("kueue.x-k8s.io", "workloads"): {"list", "patch"},
 }
-RUNTIME_RULES = {("assay.dev", "clusterevalruntimes"): {"get", "list", "watch"}}
+RUNTIME_RULES = {("assay.dev", "clusterevalruntimes"): {"list", "watch"}}
 
 
 def rendered(cluster, values, namespace="assay-system", release="assay"):

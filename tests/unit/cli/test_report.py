@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from assay_api.errors import SpecError, Stopped
+from assay_api.errors import EXIT_STOPPED, SpecError, Stopped
 from assay_api.reports import LARGEST, Ended, Planned, Reduced, read_report
 from assay_api.results import Coverage, GroupResult, MetricResult, Results, RunReport, TaskResult
 from assay_runner import cli
@@ -140,6 +140,7 @@ def test_being_stopped_is_reported_as_such(tmp_path, monkeypatch):
     file = tmp_path / "report"
     assert cli.main(["delete", "r", "--report", str(file)]) == 75
     assert read_report(file.read_text()).kind == "Stopped"
+    assert cli._EXIT_STOPPED == EXIT_STOPPED
 
 
 def test_what_planner_and_reducer_say_is_read_back():

@@ -1,0 +1,353 @@
+"""EvalJobs from apply to results on a real cluster, through everything that happens to them on the way; always the same bytes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from support.e2e import NAMESPACE, easy_vqa, endpoint_job, on_a_laptop, runtime, wait_for
+
+pytestmark = [pytest.mark.usefixtures("operator"), pytest.mark.timeout(420, func_only=True)]
+
+
+def results_of(lab, s3, ns, name, timeout=240):
+    ended = wait_for(
+        lambda: lab.evaljob(ns, name).get("status", {}).get("completionTime"), timeout, f"the end of {name}"
+    )
+    assert ended and lab.condition(ns, name, "Complete").get("status") == "True", lab.condition(ns, name, "Failed")
+    status = lab.evaljob(ns, name)["status"]
+    return s3.read(status["resultsUri"])
+
+
+def columns(lab, ns, name):
+    """The row of `kubectl get evaljobs` by column; the note, which has spaces, is the last."""
+    row = lab.cluster.kubectl("get", "evaljobs.assay.dev", name, "-n", ns, "--no-headers").stdout
+    return " ".join(row.split())
+
+
+def wait_until_working(lab, ns, name, samples=1, timeout=120):
+    return wait_for(
+        lambda: lab.evaljob(ns, name).get("status", {}).get("progress", {}).get("samplesDone", 0) >= samples,
+        timeout,
+        f"{samples} committed samples of {name}",
+    )
+
+
+def workers(lab, ns):
+    return [pod for pod in lab.pods(ns, "work") if pod["status"]["phase"] == "Running"]
+
+
+def test_the_example_on_three_pods_over_two_nodes_gives_the_laptops_bytes(lab, s3, ns, storage, tmp_path):
+    manifest = easy_vqa(storage, replicas=3)
+    lab.apply(manifest, ns)
+    story, nodes = [], set()
+    deadline = time.monotonic() + 300
+    while not story or story[-1] not in ("Complete", "Failed"):
+        assert time.monotonic() < deadline, story
+        phase = lab.evaljob(ns, "easy-vqa").get("status", {}).get("phase", "")
+        if phase and story[-1:] != [phase]:
+            story.append(phase)
+        nodes |= {pod["spec"].get("nodeName") for pod in workers(lab, ns)}
+        time.sleep(0.3)
+    assert story == ["Planning", "Running", "Reducing", "Complete"]
+    assert len(nodes) == 2
+    status = lab.evaljob(ns, "easy-vqa")["status"]
+    there = s3.read(status["resultsUri"])
+    assert there == on_a_laptop(manifest, tmp_path)
+    row = columns(lab, ns, "easy-vqa")
+    assert "Complete tiny-vlm/model easy_vqa 9,673/9,673 exact_match 0.9994 ± 0.0005 0" in row
+    told = [reason for kind, reason, _ in lab.events(ns, "easy-vqa")]
+    assert told == ["Accepted", "Planned", "Running", "ChunksCommitted", "Complete"]
+    described = lab.cluster.kubectl("describe", "evaljob", "easy-vqa", "-n", ns).stdout
+    assert "9,673 samples in 38 chunks" in described and "exact_match" in described
+
+
+def test_scaling_suspending_killing_and_restarting_change_no_byte(lab, s3, ns, storage, stub, operator, tmp_path):
+    endpoint = stub(latency=0.15)
+    manifest = endpoint_job(endpoint.url, storage, "hard-life", limit=1500, replicas=3)
+    lab.apply(manifest, ns)
+
+    def change(**spec):
+        patch = json.dumps({"spec": spec})
+        lab.cluster.kubectl("patch", "evaljob", "hard-life", "-n", ns, "--type=merge", "-p", patch)
+
+    wait_until_working(lab, ns, "hard-life")
+    change(replicas=1)
+    wait_for(lambda: len(workers(lab, ns)) == 1, 60, "one worker left")
+    lab.cluster.kubectl("scale", "evaljob", "hard-life", "-n", ns, "--replicas=5")
+    wait_for(lambda: len(workers(lab, ns)) == 5, 60, "five workers")
+    change(suspend=True)
+    lab.wait_for_condition(ns, "hard-life", "Suspended", 30)
+    wait_for(lambda: not workers(lab, ns), 90, "no worker while suspended")
+    before = lab.evaljob(ns, "hard-life")["status"]
+    assert before["phase"] == "Suspended"
+    change(suspend=False)
+    wait_for(lambda: workers(lab, ns), 60, "workers after resuming")
+    operator.kill()
+    victim = workers(lab, ns)[0]["metadata"]["name"]
+    lab.cluster.kubectl("delete", "pod", victim, "-n", ns, "--grace-period=0", "--force")
+    operator.kill()
+    there = results_of(lab, s3, ns, "hard-life")
+    assert there == on_a_laptop(manifest, tmp_path)
+    jobs = [name for name in lab.children(ns) if name.startswith("Job/")]
+    assert sorted(name.rpartition("-")[2] for name in jobs) == ["plan", "reduce", "work"]
+    status = lab.evaljob(ns, "hard-life")["status"]
+    assert status["progress"]["samplesDone"] == 1500 and status["plan"] == before["plan"]
+
+
+def test_a_chart_upgrade_touches_no_running_job(lab, s3, ns, storage, stub, operator):
+    endpoint = stub(latency=0.4)
+    lab.apply(endpoint_job(endpoint.url, storage, "upgraded", limit=1200, replicas=2), ns)
+    wait_until_working(lab, ns, "upgraded")
+    before = {pod["metadata"]["uid"] for pod in workers(lab, ns)}
+    operator.install(replicas="2", podAnnotations__revision="second")
+    assert {pod["metadata"]["uid"] for pod in workers(lab, ns)} <= before
+    assert len(operator.pods()) >= 2
+    results_of(lab, s3, ns, "upgraded")
+    assert {pod["metadata"]["uid"] for pod in lab.pods(ns, "work")} <= before
+    operator.install()
+
+
+def test_of_two_operators_one_acts_and_the_other_takes_over(lab, s3, ns, storage, stub, operator):
+    operator.install(replicas="2")
+
+    def holder():
+        return lab.cluster.get("lease", "assay-operator", ns=NAMESPACE)["spec"].get("holderIdentity")
+
+    first = wait_for(lambda: holder() in operator.pods() and holder(), 60, "a leader")
+    endpoint = stub(latency=0.2)
+    lab.apply(endpoint_job(endpoint.url, storage, "two", limit=1200, replicas=2), ns)
+    lab.cluster.kubectl("delete", "pod", first, "-n", NAMESPACE)
+    second = wait_for(lambda: (now := holder()) not in (first, None, "") and now, 30, "another leader")
+    assert second in operator.pods()
+    results_of(lab, s3, ns, "two")
+    assert len([name for name in lab.children(ns) if name.startswith("Job/")]) == 3
+    operator.install()
+
+
+def test_a_job_that_is_deleted_takes_its_children_and_leaves_its_records(lab, s3, ns, storage, stub):
+    endpoint = stub(latency=0.2)
+    lab.apply(endpoint_job(endpoint.url, storage, "gone", limit=1500, replicas=2), ns)
+    wait_until_working(lab, ns, "gone")
+    run = lab.evaljob(ns, "gone")["status"]["plan"]["runUri"]
+    lab.cluster.kubectl("delete", "evaljob", "gone", "-n", ns)
+    wait_for(lambda: not lab.children(ns), 90, "no child left")
+    keys = s3.keys(run)
+    assert "plan.json" in keys and any(key.endswith(".commit") for key in keys)
+
+
+def test_a_job_that_reclaims_takes_its_records_too(lab, s3, ns, storage, stub):
+    endpoint = stub(latency=0.2)
+    lab.apply(endpoint_job(endpoint.url, storage, "tidy", limit=1500, replicas=2, reclaimPolicy="Delete"), ns)
+    wait_until_working(lab, ns, "tidy")
+    run = lab.evaljob(ns, "tidy")["status"]["plan"]["runUri"]
+    assert s3.keys(run)
+    lab.cluster.kubectl("delete", "evaljob", "tidy", "-n", ns, timeout=120)
+    assert s3.keys(run) == []
+    left = [name for name in lab.children(ns) if "-delete" not in name]
+    assert not left
+
+
+def test_a_finished_job_goes_after_its_time_to_live_and_its_results_stay(lab, s3, ns, storage, stub):
+    endpoint = stub()
+    lab.apply(endpoint_job(endpoint.url, storage, "short", limit=50, ttlSecondsAfterFinished=5), ns)
+    there = results_of(lab, s3, ns, "short")
+    uri = lab.evaljob(ns, "short")["status"]["resultsUri"]
+    wait_for(lambda: not lab.cluster.names("evaljobs.assay.dev", ns=ns), 30, "the EvalJob is gone")
+    wait_for(lambda: not lab.children(ns), 60, "its children are gone")
+    assert s3.read(uri) == there
+
+
+def test_replicas_that_find_no_node_hold_up_nothing_and_are_told_of(lab, s3, ns, storage, stub):
+    if lab.cluster.script is None:
+        pytest.skip("the nodes of kind have no GPUs")
+    endpoint = stub(latency=0.4)
+    node = lab.cluster.get("nodes")["items"][-1]["metadata"]["name"]
+    # A node has 8: the blocker takes 2, so that three workers fit.
+    template = {"nodeSelector": {"kubernetes.io/hostname": node}, "resources": {"limits": {"nvidia.com/gpu": 2}}}
+    lab.apply(blocker(node), ns)
+    lab.apply(endpoint_job(endpoint.url, storage, "crowded", limit=900, replicas=5, template=template), ns)
+    note = wait_for(
+        lambda: (row := columns(lab, ns, "crowded")) and "2 of 5 workers wait" in row and row,
+        90,
+        "the waiting are told",
+    )
+    assert "3/5" in note and "nvidia.com/gpu" in note
+    results_of(lab, s3, ns, "crowded")
+
+
+def blocker(node):
+    """A pod that takes two of the node's GPUs."""
+    container = {
+        "name": "pause",
+        "image": "localhost/pause:1",
+        "resources": {"limits": {"nvidia.com/gpu": 2}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "blocker"}, "spec": spec}
+
+
+def test_a_node_that_dies_costs_nothing_but_time(lab, s3, ns, storage, stub, tmp_path):
+    if lab.cluster.script is None:
+        pytest.skip("nodes of kind are not failed by these tests")
+    endpoint = stub(latency=0.3)
+    manifest = endpoint_job(endpoint.url, storage, "survivor", limit=1200, replicas=4)
+    lab.apply(manifest, ns)
+    wait_until_working(lab, ns, "survivor")
+    lab.cluster.fail_node(2)
+    try:
+        assert results_of(lab, s3, ns, "survivor") == on_a_laptop(manifest, tmp_path)
+    finally:
+        lab.cluster.start_node(2)
+
+
+def test_the_users_own_tasks_come_from_a_config_map_where_the_runtime_allows_it(lab, s3, ns, storage, stub, operator):
+    endpoint = stub()
+    lab.apply(own_task(ns))
+    job = endpoint_job(endpoint.url, storage, "own", taskSources=[{"configMapRef": {"name": "my-tasks"}}])
+    job["spec"]["tasks"] = [{"name": "mine"}]
+    lab.apply(job, ns)
+    refused = lab.wait_for_condition(ns, "own", "Accepted", 10, status="False")
+    assert refused["reason"] == "TaskCodeNotAllowed" and "spec.taskSources" in refused["message"]
+    lab.apply(runtime(operator, "open", allowed={"taskCode": True}))
+    lab.cluster.kubectl(
+        "patch", "evaljob", "own", "-n", ns, "--type=merge", "-p", '{"spec":{"runtimeRef":{"name":"open"}}}'
+    )
+    results = json.loads(results_of(lab, s3, ns, "own"))
+    assert results["tasks"][0]["task"] == "mine" and results["tasks"][0]["metrics"][0]["metric"] == "length"
+
+
+def own_task(ns):
+    task = """
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: data.jsonl}}
+test_split: test
+output_type: generate_until
+doc_to_messages: [{role: user, content: [{type: text, text: "{{ question }}"}]}]
+doc_to_target: answer
+process_results: !function utils.score
+metric_list: [{metric: length, aggregation: mean, higher_is_better: true}]
+"""
+    data = {
+        "mine.yaml": task,
+        "data.jsonl": "".join(json.dumps({"question": f"q{n}", "answer": "a"}) + "\n" for n in range(40)),
+        "utils.py": "def score(doc, results):\n    return {'length': float(len(results[0]))}\n",
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "my-tasks", "namespace": ns}, "data": data}
+
+
+def test_a_job_in_a_queue_waits_for_kueue_and_tells_what_kueue_says(lab, s3, ns, storage, stub):
+    """Kueue itself is not at hand: this test plays its part, with its label, its Workload and the Job's suspension."""
+    endpoint = stub()
+    lab.apply(WORKLOADS)
+    lab.cluster.kubectl("wait", "--for=condition=Established", "crd/workloads.kueue.x-k8s.io", "--timeout=30s")
+    manifest = endpoint_job(endpoint.url, storage, "queued", limit=50, queueName="gpus", suspend=True)
+    lab.apply(manifest, ns)
+    lab.cluster.kubectl("patch", "evaljob", "queued", "-n", ns, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    work = wait_for(
+        lambda: [job for job in jobs(lab, ns) if job["metadata"]["labels"]["assay.dev/step"] == "work"], 60, ""
+    )[0]
+    assert work["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    job = f"job/{work['metadata']['name']}"
+
+    def set_suspend(value):
+        lab.cluster.kubectl("patch", job, "-n", ns, "--type=merge", "-p", json.dumps({"spec": {"suspend": value}}))
+
+    set_suspend(True)
+    lab.apply(workload(ns, work))
+    set_workload_status(lab, ns, "False", "Pending", "couldn't assign flavors to pod set main: insufficient quota")
+    waiting = lab.wait_for_condition(ns, "queued", "QuotaReserved", 30, status="False", reason="Pending")
+    assert "insufficient quota" in waiting["message"]
+    assert lab.evaljob(ns, "queued")["status"]["phase"] == "Queued"
+    time.sleep(6)
+    assert lab.cluster.get(job, ns=ns)["spec"]["suspend"] is True, "the queue decides, not the operator"
+    for held in (True, False):
+        patch = json.dumps({"spec": {"suspend": held}})
+        lab.cluster.kubectl("patch", "evaljob", "queued", "-n", ns, "--type=merge", "-p", patch)
+        wait_for(
+            lambda held=held: lab.cluster.get("workload", "job-queued", ns=ns)["spec"]["active"] is not held,
+            30,
+            "a job that its user holds is held through its Workload",
+        )
+    set_workload_status(lab, ns, "True", "QuotaReserved", "Quota reserved in ClusterQueue gpus")
+    set_suspend(False)
+    results_of(lab, s3, ns, "queued")
+    lab.cluster.kubectl("delete", "crd", "workloads.kueue.x-k8s.io", "--wait=false")
+
+
+def jobs(lab, ns):
+    return lab.cluster.get("jobs", ns=ns, selector="app.kubernetes.io/managed-by=assay")["items"]
+
+
+def workload(ns, job):
+    labels = {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]}
+    meta = {"name": "job-queued", "namespace": ns, "labels": labels}
+    return {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload", "metadata": meta, "spec": {"active": True}}
+
+
+def set_workload_status(lab, ns, status, reason, message):
+    condition = {
+        "type": "QuotaReserved",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    patch = json.dumps({"status": {"conditions": [condition]}})
+    lab.cluster.kubectl(
+        "patch", "workload", "job-queued", "-n", ns, "--subresource=status", "--type=merge", "-p", patch
+    )
+
+
+WORKLOADS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": "workloads.kueue.x-k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a stand-in for a test"},
+    },
+    "spec": {
+        "group": "kueue.x-k8s.io",
+        "names": {"kind": "Workload", "plural": "workloads", "singular": "workload", "listKind": "WorkloadList"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+def test_submitting_waits_for_the_outcome_and_shows_it(lab, ns, storage, stub, tmp_path):
+    endpoint = stub()
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(endpoint_job(endpoint.url, storage, "sent", limit=50)))
+    command = [sys.executable, "-m", "assay_runner"]
+    done = subprocess.run(
+        [*command, "submit", str(path), "--wait", "-n", ns],
+        env=lab.cluster.env,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "exact_match" in done.stdout
+    logs = subprocess.run(
+        [*command, "logs", "sent", "-n", ns], env=lab.cluster.env, capture_output=True, text=True, timeout=60
+    )
+    assert "plan" in logs.stdout and "chunk easy_vqa/000000" in logs.stdout
