@@ -1,0 +1,48 @@
+"""Every reason that a person can meet is explained, and nothing is explained that does not exist."""
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from assay_api import errors
+from assay_operator.metrics import Metrics
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "operator.md").read_text()
+CODE = "\n".join(path.read_text() for path in (ROOT / "operator" / "assay_operator").glob("*.py"))
+STORE = (ROOT / "runner" / "assay_runner" / "store" / "base.py").read_text()
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def explained() -> set[str]:
+    rows = [line for line in section("Reasons").splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
+
+
+def test_every_reason_that_the_operator_gives_is_explained():
+    given = set(re.findall(r'\b(?:Trouble|Refusal)\(\s*f?"([A-Z]\w+)"', CODE))
+    assert len(given) > 15
+    assert given <= explained()
+
+
+def test_every_reason_that_is_explained_exists():
+    classes = {name for name in vars(errors) if name[0].isupper()} | set(
+        re.findall(r"^class (\w+)", STORE, re.MULTILINE)
+    )
+    composed = {"SecretMissing", "SecretKeyMissing", "ConfigMapMissing", "TaskCodeNotAllowed", "RemoteCodeNotAllowed"}
+    assert {name for name in explained() if f'"{name}"' not in CODE} <= classes | composed
+
+
+def test_the_metrics_are_the_ones_that_the_page_lists():
+    metrics = Metrics()
+    metrics.reconciled("done", 0.1)
+    metrics.called("GET", "/", 500)
+    text = metrics.render(depth=0, age=0, leads=True, phases=["Running"]).decode()
+    families = (family.name for family in text_string_to_metric_families(text))
+    exported = {name for name in families if not name.endswith("_created")}
+    listed = re.findall(r"`(assay_operator_\w+)", section("Metrics"))
+    assert {name.removesuffix("_total") for name in listed} == exported
