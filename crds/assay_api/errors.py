@@ -44,6 +44,10 @@ class Failed(AssayError):
     """The run cannot go on for a reason outside the manifest (endpoint, storage, engine)."""
 
 
+class Unfit(Failed):
+    """This machine is not what the run was planned for. Another one may be, so it is no verdict on the job."""
+
+
 class Stopped(AssayError):
     """The run was asked to stop and can be resumed."""
 

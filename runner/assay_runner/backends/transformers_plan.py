@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay_api.base import canonical, sha256
-from assay_api.errors import SpecError
+from assay_api.errors import SpecError, Unfit
 from assay_api.evaljob import Model
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_count, is_switch, one_of
 from assay_runner.backends.base import Description, ModelContext
@@ -80,22 +80,24 @@ def verify(context: ModelContext) -> Source:
     """Where the planned model is here, once everything the plan pins has been found as pinned.
 
     Raises:
-        SpecError: names the first pin that does not hold here.
+        Unfit: this machine is not of the planned kind; the first pin that does not hold here is named.
+        SpecError: the model is not the planned one.
         Failed: the hub or the store cannot be reached.
     """
     pins = context.pins
     if pins.get("device") == "cuda" and not _has_cuda():
-        raise _broken_pin("device", "cuda", "no CUDA device", "give the work pods a GPU, or plan with args.device: cpu")
+        raise Unfit(_broken("device", "cuda", "no CUDA device", "give workers a GPU, or plan with args.device: cpu"))
     for name, here in environment(str(pins.get("device", "cpu"))).items():
         if pins.get(name) != here:
-            raise _broken_pin(
-                name, pins.get(name), here, "run the workers on what the run was planned for, or plan anew"
-            )
+            remedy = "run the workers on what the run was planned for, or plan anew"
+            raise Unfit(_broken(name, pins.get(name), here, remedy))
     planned = str(pins.get("weights", ""))
     revision = planned.removeprefix("commit:") if planned.startswith("commit:") else context.revision
     source = locate(context.name, revision, context.cores, context.cache)
     if source.pin != planned:
-        raise _broken_pin("weights", planned, source.pin, "give the worker the planned model, or plan anew")
+        problem = f"the run was planned with {planned}, here is {source.pin}"
+        remedy = "give the worker the planned model, or plan anew"
+        raise SpecError("plan.json", "model.pins.weights", problem, remedy)
     return source
 
 
@@ -206,8 +208,8 @@ def model_kind(source: Source, *, trusted: bool) -> ModelKind:
     )
 
 
-def _broken_pin(name: str, planned: object, here: object, remedy: str) -> SpecError:
-    return SpecError("plan.json", f"model.pins.{name}", f"the run was planned with {planned}, here is {here}", remedy)
+def _broken(name: str, planned: object, here: object, remedy: str) -> str:
+    return f"plan.json: model.pins.{name}: the run was planned with {planned}, here is {here}; {remedy}."
 
 
 def _has_cuda() -> bool:

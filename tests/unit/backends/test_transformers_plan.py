@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from assay_api.errors import SpecError
+from assay_api.errors import AssayError, SpecError, Unfit
 from assay_api.evaljob import Model
 from assay_runner.backends.base import ModelContext
 from assay_runner.backends.registry import describe
@@ -95,16 +95,23 @@ def test_an_unknown_architecture_is_refused_with_a_way_out(tmp_path: Path) -> No
         describe(model(tmp_path), 1)
 
 
-@pytest.mark.parametrize("pin", ["torch", "transformers", "cpu", "weights"])
-def test_a_worker_refuses_a_pin_that_does_not_hold_here(pin: str) -> None:
-    with pytest.raises(SpecError, match=rf"model\.pins\.{pin}: the run was planned with something else, here is"):
+@pytest.mark.parametrize(
+    ("pin", "error", "code"),
+    [("torch", Unfit, 1), ("transformers", Unfit, 1), ("cpu", Unfit, 1), ("weights", SpecError, 64)],
+)
+def test_a_worker_refuses_a_pin_that_does_not_hold_here(pin: str, error: type[AssayError], code: int) -> None:
+    """On another machine the job may go on, so a machine that does not fit is no verdict; another model is."""
+    with pytest.raises(
+        error, match=rf"model\.pins\.{pin}: the run was planned with something else, here is"
+    ) as refused:
         verify(planned(VLM, **{pin: "something else"}))
+    assert refused.value.exit_code == code
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_worker_without_a_gpu_refuses_a_plan_for_one() -> None:
     context = planned(VLM)
-    with pytest.raises(SpecError, match="no CUDA device"):
+    with pytest.raises(Unfit, match="no CUDA device"):
         verify(replace(context, pins=context.pins | {"device": "cuda"}))
 
 
