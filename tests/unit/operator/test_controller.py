@@ -1,0 +1,180 @@
+"""One reconciliation: what is written, when, and what happens when a write is refused. The API server is a small one of
+dictionaries that keeps versions as the real one does; the real one is met in the integration and end-to-end tests."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from assay_api.evaljob import ProgressStatus
+from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, ApiError, Listing
+from assay_operator.apply import Applier
+from assay_operator.controller import Controller
+from assay_operator.observe import Observer
+from assay_operator.watched import Watched
+from support.control_plane import UID, evaljob, runtime
+
+KEY = ("research", "job")
+
+
+class Objects:
+    """EvalJob, Jobs and Events by name."""
+
+    def __init__(self):
+        raw = evaljob().model_dump(mode="json", exclude_none=True)
+        raw["metadata"] |= {"resourceVersion": "1", "generation": 1}
+        self.stored = {(EVALJOBS, "job"): raw}
+        self.writes, self.refuse = [], {}
+
+    async def get(self, resource, namespace, name):
+        return self.stored.get((resource, name))
+
+    async def list(self, resource, namespace, *, labels="", fields="", metadata_only=False):
+        return Listing((), "1")
+
+    async def apply(self, resource, body, *, manager, subresource=None):
+        self.writes.append((resource, subresource))
+        if status := self.refuse.get((resource, subresource)):
+            raise ApiError(status, "Refused", "for a test")
+        name = body["metadata"]["name"]
+        if subresource == "status":
+            stored = self.stored[resource, name]
+            if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
+                raise ApiError(409, "Conflict", "changed since")
+            stored["status"] = body["status"]
+            self.touch()
+        else:
+            uid = {"uid": f"uid-{name}"}
+            self.stored[resource, name] = body | {"metadata": body["metadata"] | uid, "status": {}}
+        return self.stored[resource, name]
+
+    async def create(self, resource, body):
+        self.writes.append((resource, None))
+        if status := self.refuse.get((resource, None)):
+            raise ApiError(status, "Refused", "for a test")
+        return body
+
+    def touch(self):
+        meta = self.stored[EVALJOBS, "job"]["metadata"]
+        meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 1)
+
+
+class Scraper:
+    done = 0
+
+    async def scrape(self, pods):
+        self.done += 1
+        return ProgressStatus(samplesDone=self.done, samplesTotal=100)
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def objects():
+    return Objects()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watched():
+    watched = Watched(lambda: 0.0)
+    watched.runtime(runtime().model_dump(mode="json", exclude_none=True), gone=False)
+    return watched
+
+
+@pytest.fixture
+def reconcile(objects, watched, clock):
+    def now():
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    observer = Observer(objects, watched, Scraper(), now)
+    controller = Controller(objects, watched, observer, Applier(objects), now=now, identity="me", clock=clock)
+    return lambda: asyncio.run(controller.reconcile(KEY))
+
+
+def status(objects):
+    return objects.stored[EVALJOBS, "job"].get("status", {})
+
+
+def run(objects):
+    """Put the job into the middle of its work."""
+    objects.stored[EVALJOBS, "job"]["status"] = {
+        "phase": "Running",
+        "plan": {
+            "digest": "a" * 64, "specDigest": "", "runUri": f"s3://b/research/job/{UID}", "samples": 100, "chunks": 5,
+        },
+    }  # fmt: skip
+
+
+def test_a_new_job_gets_its_planner_its_status_and_its_events(reconcile, objects):
+    assert reconcile().name == "done"
+    assert objects.writes == [(JOBS, None), (EVALJOBS, "status"), (EVENTS, None)]
+    assert status(objects)["phase"] == "Planning"
+
+
+def test_a_second_look_at_the_same_writes_nothing(reconcile, objects):
+    reconcile()
+    reconcile()
+    objects.writes.clear()
+    assert reconcile().name == "unchanged" and objects.writes == []
+
+
+def test_a_status_that_was_decided_from_an_old_version_is_not_written(reconcile, objects, watched):
+    real, objects.apply_once = objects.apply, False
+
+    async def somebody_is_faster(resource, body, **options):
+        if options.get("subresource") == "status" and not objects.apply_once:
+            objects.apply_once = True
+            objects.touch()
+        return await real(resource, body, **options)
+
+    objects.apply = somebody_is_faster
+    outcome = reconcile()
+    assert outcome.name == "conflict" and outcome.again_in < 1 and status(objects) == {}
+    assert reconcile().name == "done" and status(objects)["phase"] == "Planning"
+
+
+def test_numbers_alone_are_written_at_most_once_a_second(reconcile, objects, clock):
+    run(objects)
+    reconcile()
+    reconcile()
+    objects.writes.clear()
+    assert reconcile().again_in <= 1.0 and objects.writes == []
+    clock.seconds += 1.0
+    assert reconcile().name == "done" and objects.writes == [(EVALJOBS, "status")]
+
+
+def test_an_event_that_cannot_be_written_holds_nothing_up(reconcile, objects):
+    objects.refuse[EVENTS, None] = 403
+    assert reconcile().name == "done" and status(objects)["phase"] == "Planning"
+
+
+def test_a_job_that_cannot_be_made_is_tried_again_before_anything_is_told(reconcile, objects):
+    objects.refuse[JOBS, None] = 500
+    with pytest.raises(ApiError):
+        reconcile()
+    assert status(objects) == {}
+
+
+def test_an_object_of_another_definition_is_told_what_is_wrong_once(reconcile, objects):
+    objects.stored[EVALJOBS, "job"]["spec"]["replica"] = 3
+    assert reconcile().name == "unreadable"
+    (accepted,) = status(objects)["conditions"]
+    assert accepted["reason"] == "InvalidSpec" and "spec.replica" in accepted["message"]
+    objects.writes.clear()
+    assert reconcile().name == "unreadable" and objects.writes == []
+
+
+def test_a_job_that_is_gone_is_forgotten(reconcile, objects, watched):
+    raw = objects.stored.pop((EVALJOBS, "job"))
+    watched.evaljob(raw, gone=False)
+    assert reconcile().name == "gone" and watched.all_keys() == []
