@@ -52,7 +52,10 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": template.security_context or _RESTRICTED,
         "nodeSelector": {**template.node_selector, **(own.node_selector if planned else {})},
-        "tolerations": _tolerations([*template.tolerations, *(own.tolerations if planned else [])]),
+        "tolerations": [
+            *_tolerations([*template.tolerations, *(own.tolerations if planned else [])]),
+            *(_LEAVE_DEAD_NODES if step is not Step.WORK else []),
+        ],
         "affinity": template.affinity,
         "serviceAccountName": template.service_account_name,
         "imagePullSecrets": [{"name": secret.name} for secret in template.image_pull_secrets],
@@ -187,6 +190,11 @@ def _without_empty(pod: Pod) -> Pod:
     return kept | {"containers": [container]}
 
 
+_LEAVE_DEAD_NODES = [
+    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}
+    for state in ("unreachable", "not-ready")
+]
+"""A run has one planner and one reducer: when its node dies it is replaced after half a minute, not after five."""
 _RESTRICTED: Pod = {
     "runAsNonRoot": True,
     "fsGroup": _USER,

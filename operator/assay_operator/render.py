@@ -21,6 +21,8 @@ from assay_operator.pods import CONTAINER, plan_annotations, pod_spec
 
 RETRIES = 3
 """Failures of a pod (per index of the work Job) that its Job makes up for."""
+SMALL_RETRIES = 6
+"""The same for the single pods of the other steps, where preemption counts too."""
 _REMOVAL_TTL = 300
 
 Manifest = dict[str, Any]
@@ -42,14 +44,17 @@ def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
         "labels": dict(tags),
         "annotations": {},
     }
-    spec: Manifest = {"backoffLimit": RETRIES, "podFailurePolicy": _FAILURES, "podReplacementPolicy": "Failed"}
+    # A single pod is replaced while it is still going, since it may be on a node that never answers again; two planners or
+    # two reducers do no harm. Kubernetes allows that only without a failure policy: `stages.py` sees to exit code 64.
+    spec: Manifest = {"backoffLimit": SMALL_RETRIES, "podReplacementPolicy": "TerminatingOrFailed"}
     match step:
         case Step.PLAN:
             annotations |= plan_annotations(job, runtime)
             meta["annotations"] = {SPEC_DIGEST: spec_digest(job.spec)}
         case Step.WORK:
-            del spec["backoffLimit"]
-            spec |= {
+            spec = {
+                "podFailurePolicy": _FAILURES,
+                "podReplacementPolicy": "Failed",
                 "completionMode": "Indexed",
                 "completions": job.spec.replicas,
                 "parallelism": job.spec.replicas,

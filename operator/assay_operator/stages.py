@@ -13,7 +13,7 @@ from assay_api.evaljob import HeadlineResult, PlanStatus, ProgressStatus
 from assay_api.reports import Ended, Headline, Planned, Reduced, read_report
 from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
-from assay_operator.diagnose import Trouble, ended_trouble, what_hinders, why_failed
+from assay_operator.diagnose import Trouble, ended_trouble, is_final, what_hinders, why_failed
 from assay_operator.draft import Draft
 from assay_operator.names import Step, spec_digest
 from assay_operator.views import JobView, PodView
@@ -22,7 +22,7 @@ POLL = 5.0
 """Seconds between looks at a pod that does not start: its reasons come without an event of their own."""
 
 _HOPELESS = frozenset({"TooManyErrors", "Corrupt", "Incomplete"})
-"""Failures of a reduction that another try cannot mend."""
+"""Failures, beside exit code 64, that another try cannot mend."""
 
 _OTHER_VERSION = "is its image of this operator's version? Correct the runtime's images."
 
@@ -69,13 +69,6 @@ def reduce_stage(draft: Draft) -> None:
     if not draft.spec.suspend:
         draft.phase("Reducing")
     job = draft.seen.jobs.get(Step.REDUCE)
-    if job is not None and not job.finished:
-        hopeless = [pod for pod in draft.seen.of(Step.REDUCE) if _ended_as(pod) in _HOPELESS]
-        trouble = ended_trouble(hopeless[-1]) if hopeless else None
-        if trouble:
-            draft.conditions.set("Reduced", "False", trouble.reason, trouble.message)
-            draft.fail(trouble)
-            return
     report = _outcome(draft, Step.REDUCE, job, Reduced)
     if report is None:
         return
@@ -124,6 +117,11 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         trouble = why_failed(job, pods)
         draft.conditions.set(kind, "False", trouble.reason, trouble.message)
         draft.fail(trouble)
+        return None
+    hopeless = [pod for pod in pods if is_final(pod) or _ended_as(pod) in _HOPELESS]
+    if hopeless and (verdict := ended_trouble(hopeless[-1])):
+        draft.conditions.set(kind, "False", verdict.reason, verdict.message)
+        draft.fail(verdict)
         return None
     if job.suspended != draft.spec.suspend:
         draft.act(SetJob(job.name, job.uid, None, draft.spec.suspend))

@@ -229,6 +229,15 @@ def test_a_failure_says_what_the_pod_said(step, end, reason, words):
     assert words in failed.message and words in world.status.summary.note
 
 
+def test_a_wrong_spec_ends_the_job_at_the_planners_first_word():
+    world = World()
+    world.settle()
+    message = ended("SpecError", "There is no task x.", 64)
+    world.add_pod(Step.PLAN, phase="Failed", running=False, exit_code=64, message=message)
+    world.reconcile()
+    assert condition(world, "Failed").reason == "SpecError" and world.jobs[Step.PLAN].suspended
+
+
 def test_errors_beyond_what_is_tolerated_fail_the_job_at_the_first_try():
     world = running()
     world.finish(Step.WORK)

@@ -109,6 +109,16 @@ def test_the_work_job_ends_with_its_first_success_and_counts_failures_per_worker
     assert rules == {("FailJob", 64), ("Ignore", 75), ("Ignore", "disruption")}
 
 
+@pytest.mark.parametrize("step", [Step.PLAN, Step.REDUCE, Step.DELETE])
+def test_a_single_pod_whose_node_died_is_replaced_without_waiting_for_the_node(step):
+    manifest = rendered(step)
+    assert manifest["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
+    # Kubernetes allows that only without a failure policy.
+    assert "podFailurePolicy" not in manifest["spec"]
+    patience = {item["key"]: item.get("tolerationSeconds") for item in pod(manifest)["tolerations"]}
+    assert patience["node.kubernetes.io/unreachable"] == patience["node.kubernetes.io/not-ready"] == 30
+
+
 def test_each_step_runs_its_command_on_its_image():
     run = f"s3://evals/runs/research/job/{UID}"
     assert runner(rendered(Step.PLAN))["args"][:2] == ["plan", "/etc/assay/job.json"]
