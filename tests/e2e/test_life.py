@@ -113,14 +113,11 @@ def test_a_chart_upgrade_touches_no_running_job(lab, s3, ns, storage, stub, oper
 def test_of_two_operators_one_acts_and_the_other_takes_over(lab, s3, ns, storage, stub, operator):
     operator.install(replicas="2")
 
-    def holder():
-        return lab.cluster.get("lease", "assay-operator", ns=NAMESPACE)["spec"].get("holderIdentity")
-
-    first = wait_for(lambda: holder() in operator.pods() and holder(), 60, "a leader")
+    first = operator.leader()
     endpoint = stub(latency=0.2)
     lab.apply(endpoint_job(endpoint.url, storage, "two", limit=1200, replicas=2), ns)
     lab.cluster.kubectl("delete", "pod", first, "-n", NAMESPACE)
-    second = wait_for(lambda: (now := holder()) not in (first, None, "") and now, 30, "another leader")
+    second = wait_for(lambda: (now := operator.leader()) not in (first, None, "") and now, 30, "another leader")
     assert second in operator.pods()
     results_of(lab, s3, ns, "two")
     assert len([name for name in lab.children(ns) if name.startswith("Job/")]) == 3

@@ -109,6 +109,15 @@ class Operator:
             *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
         )
 
+        wait_for(lambda: self.leader() in self.pods(), 60, "an operator that leads")
+
+    def leader(self) -> str | None:
+        """Name of the pod that holds the Lease."""
+        lease = self.cluster.kubectl(
+            "get", "lease", "assay-operator", "-n", NAMESPACE, "-o", "json", check=False
+        ).stdout
+        return json.loads(lease)["spec"].get("holderIdentity") if lease else None
+
     def _namespace(self) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
