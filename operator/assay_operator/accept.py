@@ -89,7 +89,7 @@ def _refuse_storage(storage: Storage | None, offer: ClusterEvalRuntimeSpec) -> R
 
 
 def _refuse_size(job: EvalJob) -> Refusal | None:
-    size = len(job.model_dump_json(exclude_none=True))
+    size = len(job.model_dump_json(exclude_none=True).encode())
     if size > LARGEST_MANIFEST:
         return Refusal(
             "ManifestTooLarge",

@@ -181,7 +181,10 @@ class ApiServer:
             self._on_call(method, path, status)
         if not 200 <= status < 300:
             raise _refusal(status, response.reason or "", data)
-        answer: Json = json.loads(data)
+        try:
+            answer: Json = json.loads(data)
+        except ValueError as error:
+            raise ApiError(status, "NoJson", "the answer is no JSON; is a proxy in between?") from error
         return answer
 
 

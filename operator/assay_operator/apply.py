@@ -23,6 +23,14 @@ from assay_operator.render import render
 _TERMINATING = "NamespaceTerminating"
 
 
+class JobRefused(Exception):
+    """The API server will not have the Job of a step as it is: a quota, a policy, or a mistake in job or runtime."""
+
+    def __init__(self, step: Step, error: ApiError) -> None:
+        super().__init__(f"the Job of step {step} was refused: {error.message}")
+        self.step, self.error = step, error
+
+
 class Applier:
     """Carries out decisions on the API server."""
 
@@ -33,12 +41,19 @@ class Applier:
         """Do everything that `decision` asks for.
 
         Raises:
+            JobRefused: a Job cannot be made as it is.
             ApiError: an action was refused or got no answer; the rest is decided anew.
         """
         # The plan and the address of the run may have been learned in this very decision.
         job = seen.job.model_copy(update={"status": decision.status})
-        for action in decision.actions:
-            await self._do(seen, job, action)
+        # The finalizer comes last: its change makes the version that the others were decided from an old one.
+        for action in sorted(decision.actions, key=lambda action: isinstance(action, SetFinalizer)):
+            try:
+                await self._do(seen, job, action)
+            except ApiError as error:
+                if isinstance(action, CreateJob) and error.status in (400, 403, 422):
+                    raise JobRefused(action.step, error) from error
+                raise
 
     async def write_status(self, raw: Json, status: Json) -> None:
         """Replace the status, unless the object has changed since it was read.
@@ -101,18 +116,12 @@ class Applier:
                 raise
 
     async def _set_finalizer(self, seen: Observed, *, present: bool) -> None:
+        # Not applied: that would remove only a finalizer that this manager has set, and one may come with a restored object.
+        others = [name for name in seen.finalizers if name != FINALIZER]
+        names = [*others, FINALIZER] if present else others
+        patch = {"metadata": {"finalizers": names, "resourceVersion": seen.version}}
         meta = seen.job.metadata
-        body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "EvalJob",
-            "metadata": {
-                "name": meta.name,
-                "namespace": meta.namespace,
-                "uid": seen.uid,
-                "finalizers": [FINALIZER] if present else [],
-            },
-        }
-        await self._api.apply(EVALJOBS, body, manager=MANAGER)
+        await _unless_gone(self._api.merge(EVALJOBS, meta.namespace, meta.name, patch))
 
 
 async def _unless_gone(call: Awaitable[Json]) -> None:

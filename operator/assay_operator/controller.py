@@ -11,8 +11,8 @@ from typing import Any
 
 from assay_api.evaljob import EvalJobStatus
 from assay_operator.api_server import EVALJOBS, EVENTS, ApiError, ApiServer, Json
-from assay_operator.apply import Applier
-from assay_operator.decide import decide
+from assay_operator.apply import Applier, JobRefused
+from assay_operator.decide import decide, told_of_refusal
 from assay_operator.observe import Observer, Unreadable
 from assay_operator.told import Telling, event, tellings
 from assay_operator.watched import Key, Watched
@@ -67,7 +67,15 @@ class Controller:
         if isinstance(seen, Unreadable):
             return await self._tell_unreadable(raw, seen)
         decision = decide(seen, self._now().replace(microsecond=0))
-        await self._applier.carry_out(seen, decision)
+        try:
+            await self._applier.carry_out(seen, decision)
+        except JobRefused as refused:
+            log.warning("%s/%s: %s", *key, refused)
+            decision = told_of_refusal(decision, refused.step, refused.error.message, seen.generation, self._now())
+        except ApiError as error:
+            if error.status == 409:
+                return Outcome("conflict", 0.05)
+            raise
         if decision.status == seen.status or seen.deleting:
             return Outcome("done" if decision.actions else "unchanged", decision.requeue)
         since = self._clock() - self._written.get(key, float("-inf"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from assay_api.evaljob import Summary
 from assay_operator.accept import refuse
 from assay_operator.actions import CreateJob, DeleteEvalJob, DeleteJob, SetFinalizer
-from assay_operator.conditions import is_true
+from assay_operator.conditions import Conditions, Kind, is_true
 from assay_operator.diagnose import Trouble
 from assay_operator.draft import Decision, Draft, stop_everything
 from assay_operator.names import Step, spec_digest
@@ -18,6 +19,8 @@ from assay_operator.observed import Observed
 from assay_operator.stages import plan_stage, reduce_stage
 from assay_operator.working import work_stage
 
+_LONGEST = 1500
+_TRY_AGAIN = 15.0
 _POLL = 2.0
 """Seconds between looks at what sends no event."""
 
@@ -40,6 +43,18 @@ def decide(seen: Observed, now: datetime) -> Decision:
     if not _is_overdue(draft) and plan_stage(draft) and work_stage(draft):
         reduce_stage(draft)
     return draft.finish()
+
+
+def told_of_refusal(decision: Decision, step: Step, why: str, generation: int, now: datetime) -> Decision:
+    """The decision's status when the API server would not have the Job of a step; it is tried again after a while."""
+    kinds: dict[Step, Kind] = {Step.PLAN: "Planned", Step.WORK: "Running", Step.REDUCE: "Reduced"}
+    kind = kinds.get(step, "Accepted")
+    message = f"The API server refuses the pods of this step: {why}"[:_LONGEST]
+    conditions = Conditions(decision.status.conditions, generation, now.replace(microsecond=0))
+    conditions.set(kind, "False", "JobRefused", message)
+    summary = (decision.status.summary or Summary()).model_copy(update={"note": message[:160]})
+    status = decision.status.model_copy(update={"conditions": conditions.list(), "summary": summary})
+    return Decision(status, (), _TRY_AGAIN)
 
 
 def has_ended(seen: Observed) -> bool:

@@ -129,6 +129,6 @@ class LeaseLock(BaseLock):  # type: ignore[misc]
             async with asyncio.timeout(RETRY):
                 self._lease = await call(LEASES, lease)
         except (ApiError, TimeoutError) as error:
-            log.info("the Lease was not written: %s", error or "no answer in time")
+            log.info("the Lease was not written: %s", str(error) or "no answer in time")
             return False
         return True

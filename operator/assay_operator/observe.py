@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from assay_operator.api_server import EVENTS, JOBS, PODS, WORKLOADS, ApiError, A
 from assay_operator.conditions import is_true
 from assay_operator.decide import has_ended
 from assay_operator.diagnose import QUIET_SECONDS, is_silent
-from assay_operator.names import FINALIZER, JOB_UID, STEP, Step, child_name
+from assay_operator.names import JOB_UID, STEP, Step, child_name
 from assay_operator.observed import Observed
 from assay_operator.progress import Scraper
 from assay_operator.views import JobView, PodView, WorkloadView, job_view, pod_view, workload_view
@@ -53,7 +53,8 @@ class Observer:
             uid=meta["uid"],
             generation=meta.get("generation") or 0,
             deleting=bool(meta.get("deletionTimestamp")),
-            finalizer=FINALIZER in (meta.get("finalizers") or []),
+            finalizers=tuple(meta.get("finalizers") or ()),
+            version=meta.get("resourceVersion", ""),
             runtime=self._watched.runtime_named(job.spec.runtime_ref.name),
             jobs=self._watched.jobs_of(meta["uid"]),
             pods=self._watched.pods_of(meta["uid"]),
@@ -63,18 +64,14 @@ class Observer:
         jobs = await self._live_jobs(seen)
         pods = await self._telling_pods(seen, jobs)
         work = jobs.get(Step.WORK)
-        return Observed(
-            job=job,
-            status=seen.status,
-            uid=seen.uid,
-            generation=seen.generation,
-            deleting=seen.deleting,
-            finalizer=seen.finalizer,
-            runtime=seen.runtime,
+        return replace(
+            seen,
             jobs=jobs,
             pods=pods,
-            complaints=await self._complaints(job.metadata.namespace, jobs, pods),
-            progress=await self._scraper.scrape(pods) if work and not work.finished else None,
+            complaints=await self._complaints(job.metadata.namespace, replace(seen, jobs=jobs, pods=pods)),
+            progress=await self._scraper.scrape(replace(seen, jobs=jobs, pods=pods).of(Step.WORK))
+            if work and not work.finished
+            else None,
             workload=await self._workload(job, work),
         )
 
@@ -102,7 +99,7 @@ class Observer:
             job = jobs.get(step)
             if job is None or not job.finished or (step is Step.PLAN and seen.status.plan is not None):
                 continue
-            told = any(pod.step == step and isinstance(read_report(pod.message), report) for pod in pods)
+            told = any(pod.owner == job.uid and isinstance(read_report(pod.message), report) for pod in pods)
             if job.complete and told:
                 continue
             pods = await self._read_pods(seen, step, pods)
@@ -116,25 +113,25 @@ class Observer:
         listing = await self._api.list(PODS, seen.job.metadata.namespace, labels=labels)
         return in_order([*(pod for pod in pods if pod.step != step), *map(pod_view, listing.items)])
 
-    async def _complaints(
-        self, namespace: str, jobs: Mapping[Step, JobView], pods: tuple[PodView, ...]
-    ) -> Mapping[str, str]:
+    async def _complaints(self, namespace: str, seen: Observed) -> Mapping[str, str]:
         now = self._now()
-        silent = [pod.uid for pod in pods if is_silent(pod, now)][:4]
+        silent = [pod.uid for step in seen.jobs for pod in seen.of(step) if is_silent(pod, now)][:4]
         empty = [
             job.uid
-            for step, job in jobs.items()
+            for step, job in seen.jobs.items()
             if not (job.finished or job.suspended or job.deleting)
             and job.active == 0
-            and not any(pod.step == step for pod in pods)
+            and not seen.of(step)
             and job.created is not None
             and (now - job.created).total_seconds() > QUIET_SECONDS
         ]
         found = {}
         for uid in (*silent, *empty):
             listing = await self._api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")
-            if listing.items:
-                found[uid] = str(max(listing.items, key=_last_seen).get("message", ""))
+            # What the scheduler said before it found a node is no reason any more: a pod that waits for one says so itself.
+            events = [item for item in listing.items if item.get("reason") != "FailedScheduling"]
+            if events:
+                found[uid] = str(max(events, key=_last_seen).get("message", ""))
         return found
 
     async def _workload(self, job: EvalJob, work: JobView | None) -> WorkloadView | None:

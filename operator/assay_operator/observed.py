@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from assay_api.evaljob import EvalJob, EvalJobStatus, ProgressStatus
 from assay_api.runtime import ClusterEvalRuntime
-from assay_operator.names import Step
+from assay_operator.names import FINALIZER, Step
 from assay_operator.views import JobView, PodView, WorkloadView
 
 
@@ -20,8 +20,9 @@ class Observed:
     uid: str
     generation: int
     deleting: bool = False
-    finalizer: bool = False
-    """Whether the operator's finalizer is on the object."""
+    finalizers: tuple[str, ...] = ()
+    version: str = ""
+    """Resource version of the object."""
     runtime: ClusterEvalRuntime | None = None
     jobs: Mapping[Step, JobView] = field(default_factory=dict)
     pods: tuple[PodView, ...] = ()
@@ -31,6 +32,14 @@ class Observed:
     """As a worker told it, when one was asked."""
     workload: WorkloadView | None = None
 
+    @property
+    def finalizer(self) -> bool:
+        """Whether the operator's finalizer is on the object."""
+        return FINALIZER in self.finalizers
+
     def of(self, step: Step) -> tuple[PodView, ...]:
-        """The pods of one step."""
-        return tuple(pod for pod in self.pods if pod.step == step)
+        """The pods that the step's present Job has made. A label alone is no proof: anybody can write one."""
+        job, namespace = self.jobs.get(step), self.job.metadata.namespace
+        if job is None:
+            return ()
+        return tuple(pod for pod in self.pods if (pod.owner, pod.namespace) == (job.uid, namespace))

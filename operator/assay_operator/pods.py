@@ -42,7 +42,7 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
     planned = step in (Step.PLAN, Step.WORK)
     environment = [
         *_environment(step, job, storage),
-        *(_variable(item) for item in template.env if planned),
+        *(_variable(item) for item in template.env),
         *(_variable(item) for item in own.env if planned),
     ]
     pod: Pod = {

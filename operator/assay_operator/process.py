@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 from kubernetes.aio.client import ApiClient
 
-from assay_operator.api_server import EVALJOBS, JOBS, PODS, ApiError, ApiServer
+from assay_operator.api_server import EVALJOBS, JOBS, PODS, RUNTIMES, ApiError, ApiServer, Resource
 from assay_operator.apply import Applier
 from assay_operator.controller import Controller
 from assay_operator.lease import Leadership
@@ -49,6 +49,7 @@ class Process:
         self._watched = Watched(time.monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(random, time.monotonic)
         self._leadership = Leadership(self._api, settings.lease_namespace, settings.lease_name, settings.identity, _now)
+        self._ready = asyncio.Event()
         self._controller = Controller(
             self._api,
             self._watched,
@@ -88,6 +89,7 @@ class Process:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._leadership.hold())
                 group.create_task(self._keep_comparing())
+                group.create_task(self._get_ready())
                 for _ in range(self._settings.workers):
                     group.create_task(self._work())
         finally:
@@ -95,8 +97,26 @@ class Process:
             for server in servers:
                 await server.cleanup()
 
-    async def _work(self) -> None:
+    async def _get_ready(self) -> None:
+        """Read what there is once this process leads: what a watch has not told yet must not count as absent."""
         await self._leadership.leading.wait()
+        labels = ",".join(f"{name}={value}" for name, value in OURS.items())
+        while True:
+            try:
+                for raw in (await self._api.list(RUNTIMES, None)).items:
+                    self.saw_runtime(_of_kind(RUNTIMES, raw), gone=False)
+                for namespace in self._settings.namespaces or (None,):
+                    for raw in (await self._api.list(PODS, namespace, labels=labels)).items:
+                        self.saw_pod(raw, gone=False)
+            except ApiError as error:
+                log.warning("looking around: %s; trying again", error)
+                await asyncio.sleep(1.0)
+            else:
+                self._ready.set()
+                return
+
+    async def _work(self) -> None:
+        await self._ready.wait()
         while True:
             key = await self._queue.take()
             started = time.monotonic()
@@ -106,7 +126,7 @@ class Process:
                     ended = await self._controller.reconcile(key)
                 outcome, again = ended.name, ended.again_in
             except (ApiError, TimeoutError) as error:
-                log.warning("%s/%s: %s; trying again", *key, error or "no end in time")
+                log.warning("%s/%s: %s; trying again", *key, str(error) or "no end in time")
                 failed = True
             except Exception:
                 log.exception("%s/%s: a defect; trying again", *key)
@@ -129,11 +149,14 @@ class Process:
                 log.warning("listing: %s", error)
 
     async def _compare(self) -> list[Key]:
-        owed = []
+        items: list[Raw] = []
+        version = ""
         for namespace in self._settings.namespaces or (None,):
             listing = await self._api.list(EVALJOBS, namespace, metadata_only=True)
-            owed += self._watched.listed(listing.items, listing.version)
-        return owed
+            items += listing.items
+            # The first is the oldest: what came later is not owed.
+            version = version or listing.version
+        return self._watched.listed(items, version)
 
     async def _resync(self) -> None:
         before = _now() - timedelta(seconds=_COMPARE_EVERY)
@@ -170,6 +193,11 @@ class Process:
             phases=self._watched.phases.values(),
         )
         return web.Response(body=text, content_type="text/plain", charset="utf-8")
+
+
+def _of_kind(resource: Resource, raw: Raw) -> Raw:
+    """An item of a listing, which leaves out what it is."""
+    return {**raw, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
 def _now() -> datetime:

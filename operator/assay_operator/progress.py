@@ -44,7 +44,11 @@ class Scraper:
             ) as response:
                 if response.status != 200:
                     return None
-                data = await response.content.read(_LARGEST)
+                data = bytearray()
+                async for part in response.content.iter_any():
+                    data += part
+                    if len(data) > _LARGEST:
+                        return None
                 return data.decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
@@ -58,7 +62,8 @@ def parse(text: str) -> ProgressStatus | None:
             for sample in family.samples:
                 if not sample.labels:
                     values[sample.name] = sample.value
-    except ValueError:
+    except (ValueError, IndexError, KeyError, TypeError):
+        # The parser's ways to say that this is no exposition.
         return None
     if exposition.SAMPLES_COMMITTED not in values or exposition.SAMPLES not in values:
         return None

@@ -24,6 +24,8 @@ RETRIES = 3
 SMALL_RETRIES = 6
 """The same for the single pods of the other steps, where preemption counts too."""
 _REMOVAL_TTL = 300
+_REMOVAL_DEADLINE = 600
+"""Seconds: a removal whose Secret is gone must not hold its EvalJob for ever."""
 
 Manifest = dict[str, Any]
 
@@ -65,7 +67,7 @@ def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
             if job.spec.queue_name is not None:
                 meta["labels"]["kueue.x-k8s.io/queue-name"] = job.spec.queue_name
         case Step.DELETE:
-            spec["ttlSecondsAfterFinished"] = _REMOVAL_TTL
+            spec |= {"ttlSecondsAfterFinished": _REMOVAL_TTL, "activeDeadlineSeconds": _REMOVAL_DEADLINE}
     if step is not Step.DELETE:
         # The removal outlives its EvalJob for a moment; everything else goes with it.
         meta["ownerReferences"] = [_owner(job)]

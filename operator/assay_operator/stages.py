@@ -142,12 +142,12 @@ def _ended_as(pod: PodView) -> str | None:
 
 def _row(row: Headline) -> HeadlineResult:
     return HeadlineResult(
-        task=row.task,
-        metric=row.metric,
-        value=row.value,
-        stderr=row.stderr,
-        ciLow=row.ci_low,
-        ciHigh=row.ci_high,
+        task=row.task[:253],
+        metric=row.metric[:253],
+        value=row.value[:64],
+        stderr=row.stderr and row.stderr[:64],
+        ciLow=row.ci_low and row.ci_low[:64],
+        ciHigh=row.ci_high and row.ci_high[:64],
         n=row.n,
         errors=row.errors,
     )

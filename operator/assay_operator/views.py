@@ -49,6 +49,9 @@ class PodView:
     uid: str
     job_uid: str
     step: str
+    namespace: str = ""
+    owner: str = ""
+    """uid of the Job that made it."""
     created: datetime | None = None
     phase: str = "Pending"
     deleting: bool = False
@@ -86,7 +89,9 @@ def job_view(raw: Raw) -> JobView:
     """The view of a `batch/v1` Job."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     annotations = meta.get("annotations") or {}
-    failed = _condition(status, "Failed")
+    # A Job's verdict comes before its pods are gone: one on a dead node may never go.
+    failed = _condition(status, "Failed") or _condition(status, "FailureTarget")
+    complete = _condition(status, "Complete") or _condition(status, "SuccessCriteriaMet")
     return JobView(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -97,7 +102,7 @@ def job_view(raw: Raw) -> JobView:
         active=status.get("active") or 0,
         succeeded=status.get("succeeded") or 0,
         failed=status.get("failed") or 0,
-        complete=_condition(status, "Complete") is not None,
+        complete=complete is not None,
         failure=failed.get("reason", "Failed") if failed else None,
         failure_message=failed.get("message", "") if failed else "",
         spec_digest=annotations.get(SPEC_DIGEST),
@@ -120,6 +125,8 @@ def pod_view(raw: Raw) -> PodView:
         uid=meta.get("uid", ""),
         job_uid=labels.get(JOB_UID, ""),
         step=labels.get(STEP, ""),
+        namespace=meta.get("namespace", ""),
+        owner=next((ref.get("uid", "") for ref in meta.get("ownerReferences") or [] if ref.get("controller")), ""),
         created=moment(meta.get("creationTimestamp")),
         phase=status.get("phase", "Pending"),
         deleting=bool(meta.get("deletionTimestamp")),

@@ -13,6 +13,8 @@ from assay_operator.names import Step, template_digest
 from assay_operator.stages import POLL
 from assay_operator.views import JobView
 
+_NEWS_SECONDS = 15
+
 
 def work_stage(draft: Draft) -> bool:
     """Bring the work about; True when every chunk is committed."""
@@ -63,15 +65,18 @@ def _all_committed(draft: Draft) -> bool:
 def _steer(draft: Draft, job: JobView) -> None:
     """Bring the Job in line with suspend, replicas and template. What Kueue manages is held through its Workload."""
     workload, spec = draft.seen.workload, draft.spec
+    if draft.refused:
+        _hold(draft, job)
+        return
     suspend: bool | None = spec.suspend
     if workload is not None:
         suspend = None
         if workload.active == spec.suspend:
             draft.act(SetWorkload(workload.name, active=not spec.suspend))
-    elif spec.queue_name is not None and job.suspended and not spec.suspend and not _held_it_before(draft):
+    elif spec.queue_name is not None and job.suspended and not spec.suspend and not _held_it_before(draft, job):
         suspend = None
     changed = suspend is not None and job.suspended != suspend
-    if changed and not suspend and job.template_digest != template_digest(draft.seen.job) and not draft.refused:
+    if changed and not suspend and job.template_digest != template_digest(draft.seen.job):
         if job.active == 0:
             draft.act(DeleteJob(job.name, job.uid))
         return
@@ -79,10 +84,24 @@ def _steer(draft: Draft, job: JobView) -> None:
         draft.act(SetJob(job.name, job.uid, spec.replicas, suspend))
 
 
-def _held_it_before(draft: Draft) -> bool:
+def _hold(draft: Draft, job: JobView) -> None:
+    """What a refused job may still do: stop, and shrink."""
+    workload, spec = draft.seen.workload, draft.spec
+    if workload is not None and workload.active and spec.suspend:
+        draft.act(SetWorkload(workload.name, active=False))
+        return
+    suspend = job.suspended or spec.suspend
+    replicas = min(spec.replicas, job.parallelism)
+    if (suspend, replicas) != (job.suspended, job.parallelism):
+        draft.act(SetJob(job.name, job.uid, replicas, suspend if workload is None else None))
+
+
+def _held_it_before(draft: Draft, job: JobView) -> bool:
     """Whether the Job is suspended because the user had asked for it, and not because it waits in a queue."""
     before = find(draft.seen.status.conditions, "Suspended")
-    return before is not None and before.reason in ("SuspendedByUser", "Resumed")
+    if before is None or job.created is None or before.reason not in ("SuspendedByUser", "Resumed"):
+        return False
+    return job.created < before.last_transition_time
 
 
 def _tell(draft: Draft, job: JobView) -> None:
@@ -146,6 +165,9 @@ def _tell_progress(draft: Draft) -> None:
     done = max(before.samples_done, min(told.samples_done, plan.samples))
     rate = told.samples_per_second
     eta = draft.now + timedelta(seconds=round((plan.samples - done) / rate)) if rate else None
+    # An estimate that moves by a few seconds at every look is no news.
+    if eta and before.eta and abs((eta - before.eta).total_seconds()) < _NEWS_SECONDS:
+        eta = before.eta
     draft.progress = ProgressStatus(
         samplesDone=done,
         samplesTotal=plan.samples,

@@ -21,7 +21,7 @@ from assay_operator.actions import (
 )
 from assay_operator.decide import decide
 from assay_operator.draft import Decision
-from assay_operator.names import Step, child_name, spec_digest, template_digest
+from assay_operator.names import FINALIZER, Step, child_name, spec_digest, template_digest
 from assay_operator.observed import Observed
 from assay_operator.views import JobView, PodView, WorkloadView
 
@@ -109,7 +109,8 @@ class World:
             uid=UID,
             generation=1,
             deleting=self.deleting,
-            finalizer=self.finalizer,
+            finalizers=(FINALIZER,) if self.finalizer else (),
+            version=str(self.version),
             runtime=self.runtime,
             jobs=dict(self.jobs),
             pods=tuple(self.pods.values()),
@@ -213,7 +214,9 @@ class World:
         self._serial += 1
         name = f"{step}-{self._serial}"
         index = str(self._serial) if step is Step.WORK else None
+        owner = self.jobs[step].uid if step in self.jobs else ""
         defaults = {"phase": "Running", "running": True, "created": self.now, "index": index}
+        defaults |= {"owner": owner, "namespace": "research"}
         pod = PodView(name=name, uid=name, job_uid=UID, step=step, **(defaults | state))
         self.pods[name] = pod
         return pod
