@@ -263,8 +263,11 @@ def test_a_job_in_a_queue_waits_for_kueue_and_tells_what_kueue_says(lab, s3, ns,
     set_suspend(True)
     lab.apply(workload(ns, work))
     set_workload_status(lab, ns, "False", "Pending", "couldn't assign flavors to pod set main: insufficient quota")
-    waiting = lab.wait_for_condition(ns, "queued", "QuotaReserved", 30, status="False", reason="Pending")
-    assert "insufficient quota" in waiting["message"]
+    wait_for(
+        lambda: "insufficient quota" in lab.condition(ns, "queued", "QuotaReserved").get("message", ""),
+        30,
+        "Kueue's word",
+    )
     assert lab.evaljob(ns, "queued")["status"]["phase"] == "Queued"
     time.sleep(6)
     assert lab.cluster.get(job, ns=ns)["spec"]["suspend"] is True, "the queue decides, not the operator"

@@ -86,6 +86,8 @@ def import_datasets(spec: DatasetSpec) -> Any:
         import datasets
     except ImportError as error:
         raise spec.error("dataset_path", "it needs the datasets library", "pip install 'assay[datasets]'") from error
+    # Its cache knows a task's function by its name alone: after an edit it would give the rows of the former function.
+    datasets.disable_caching()
     return datasets
 
 

@@ -15,6 +15,6 @@ class ModelCache:
     """Whether models of the hub are kept below it as well, whole, so that they are read without the hub."""
 
     @property
-    def hub_home(self) -> Path:
-        """What HF_HOME is set to when models of the hub are kept here."""
-        return self.folder / "huggingface"
+    def hub_folder(self) -> Path:
+        """What HF_HUB_CACHE is set to when models of the hub are kept here."""
+        return self.folder / "huggingface" / "hub"

@@ -5,6 +5,7 @@ Every scrape reads what the worker knows at that moment and asks the store nothi
 
 from __future__ import annotations
 
+import socket
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -33,8 +34,10 @@ def serving(worker: Worker, port: int) -> Iterator[None]:
     """
     registry = CollectorRegistry()
     registry.register(WorkerMetrics(worker))
+    # Both kinds of addresses where there are both: a pod may have only one of the newer kind.
+    addr = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - a pod's own address
     try:
-        server, thread = start_http_server(port, addr="0.0.0.0", registry=registry)  # noqa: S104 - a pod's own address
+        server, thread = start_http_server(port, addr=addr, registry=registry)
     except OSError as error:
         raise Failed(f"Metrics cannot be served on port {port} ({error.strerror or error}).") from error
     try:

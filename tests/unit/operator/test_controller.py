@@ -178,3 +178,13 @@ def test_a_job_that_is_gone_is_forgotten(reconcile, objects, watched):
     raw = objects.stored.pop((EVALJOBS, "job"))
     watched.evaljob(raw, gone=False)
     assert reconcile().name == "gone" and watched.all_keys() == []
+
+
+def test_a_job_that_the_api_server_will_not_have_is_told_and_tried_again(reconcile, objects):
+    objects.refuse[JOBS, None] = 422
+    outcome = reconcile()
+    assert outcome.again_in and "for a test" in status(objects)["summary"]["note"]
+    planned = next(item for item in status(objects)["conditions"] if item["type"] == "Planned")
+    assert (planned["status"], planned["reason"]) == ("False", "JobRefused")
+    objects.refuse.clear()
+    assert reconcile().name == "done" and (JOBS, None) in objects.writes

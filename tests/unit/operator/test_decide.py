@@ -346,3 +346,52 @@ def test_the_plan_of_a_run_is_the_first_one_that_was_told():
     world.add_pod(Step.PLAN, phase="Succeeded", running=False, exit_code=0, message=planned(plan="c" * 64))
     world.reconcile()
     assert world.status.plan.digest == PLAN
+
+
+def test_a_refused_job_may_stop_and_shrink_but_never_grow_or_start():
+    world = running()
+    world.runtime = runtime(caps={"maxReplicas": 2})
+    world.change(replicas=900)
+    assert world.reconcile().actions == () and condition(world, "Accepted").reason == "TooManyReplicas"
+    world.change(suspend=True)
+    world.settle()
+    assert world.jobs[Step.WORK].suspended
+    world.change(suspend=False)
+    world.settle()
+    assert world.jobs[Step.WORK].suspended and world.jobs[Step.WORK].parallelism == 3
+    world.change(replicas=2)
+    world.settle()
+    assert not world.jobs[Step.WORK].suspended and world.jobs[Step.WORK].parallelism == 2
+
+
+def test_words_of_pods_that_the_present_job_has_not_made_count_for_nothing():
+    world = running()
+    world.finish(Step.WORK)
+    world.reconcile()
+    lie = ended("Corrupt", "Believe me.")
+    for state in ({"owner": "another-job"}, {"namespace": "elsewhere"}):
+        world.add_pod(Step.REDUCE, phase="Failed", running=False, exit_code=1, message=lie, **state)
+        world.reconcile()
+        assert world.status.phase == "Reducing"
+
+
+def test_the_verdict_of_a_job_counts_before_its_last_pod_is_gone():
+    from assay_operator.views import job_view
+
+    for told in ("SuccessCriteriaMet", "Complete"):
+        assert job_view({"status": {"conditions": [{"type": told, "status": "True"}]}}).complete
+    for told in ("FailureTarget", "Failed"):
+        assert job_view({"status": {"conditions": [{"type": told, "status": "True", "reason": "x"}]}}).failure == "x"
+
+
+def test_a_job_that_was_queued_after_its_users_pause_is_left_to_the_queue():
+    world = World(job=evaljob(queueName="gpus", suspend=True))
+    world.settle()
+    world.pass_time(10)
+    world.change(suspend=False)
+    world.reconcile()
+    world.pass_time(10)
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.jobs[Step.WORK] = replace(world.jobs[Step.WORK], suspended=True)
+    assert world.reconcile().actions == ()
