@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF})
-_IN_USE = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY})
 _FOLDER_TRIES = 8
 """A folder that was made may be gone again before the first file is in it, when others delete what else it held."""
 _STALE_TRIES = 4
@@ -106,12 +105,11 @@ class FileStore:
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:
+            # A courtesy: a folder that is in use, a link, or somebody else's stays.
             try:
                 folder.rmdir()
-            except OSError as error:
-                if error.errno in _IN_USE:
-                    return
-                raise
+            except OSError:
+                return
             folder = folder.parent
 
     def _path(self, key: str) -> Path:

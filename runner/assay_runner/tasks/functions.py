@@ -42,7 +42,8 @@ class TaskCode:
         files = {path.stem for path in folder.glob("*.py")}
         packages = {path.name for path in folder.glob("*/") if any(path.glob("*.py"))}
         # A task file that is called like a module of the standard library must not stand in for it.
-        self._own = {name for name in files | packages if name.isidentifier()} - sys.stdlib_module_names
+        named = {name for name in files | packages if name.isidentifier()}
+        self._own, self._shadowed = named - sys.stdlib_module_names, named & sys.stdlib_module_names
 
     def find(self, name: str) -> Any:
         """The function or class `module.name`, from the folder first, then from what is installed.
@@ -55,6 +56,10 @@ class TaskCode:
             raise SpecError(
                 name, "", "the function names no module", "write !function module.name, such as utils.score"
             )
+        top = module_name.partition(".")[0]
+        if top in self._shadowed:
+            problem = f"the folder's {top} is called like a module of Python itself, which would be taken instead"
+            raise SpecError(name, "", problem, "give the file another name")
         where = f"{module_name.replace('.', '/')}.py"
         with self.active(), _seeded(0):
             try:

@@ -258,3 +258,14 @@ def test_writers_that_make_the_same_new_folders_at_once_do_not_trip_over_each_ot
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(write, range(12)))
         assert len(list(store.list("a/"))) == 12
+
+
+def test_a_folder_that_cannot_be_removed_is_no_failure_of_a_deletion(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    store = FileStore(root)
+    store.put("link/a", b"1")
+    store.delete("link/a")
+    assert not (tmp_path / "elsewhere" / "a").exists() and (root / "link").is_symlink()

@@ -169,3 +169,13 @@ def test_settings_of_a_model_are_passed_by_position_to_functions_that_take_them(
     assert asked(tasks.task(TEXT + options, utils), {}) == expected
     if second:
         assert asked(tasks.task(TEXT + options, utils, model="org/special"), {}) == "theirs"
+
+
+def test_a_task_file_that_is_called_like_a_module_of_python_is_refused_and_not_passed_over(tmp_path):
+    from assay_runner.tasks.functions import TaskCode
+
+    (tmp_path / "statistics.py").write_text("def mean(items):\n    return 0.0\n")
+    (tmp_path / "utils.py").write_text("from statistics import mean\n")
+    with pytest.raises(SpecError, match=r"statistics is called like a module of Python itself.*another name"):
+        TaskCode(tmp_path).find("statistics.mean")
+    assert TaskCode(tmp_path).find("utils.mean")([1, 3]) == 2
