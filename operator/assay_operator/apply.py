@@ -75,6 +75,13 @@ class Applier:
         }
         await self._api.apply(EVALJOBS, body, manager=MANAGER, subresource="status")
 
+    async def release(self, raw: Json) -> None:
+        """Take the operator's finalizer off an object."""
+        meta = raw["metadata"]
+        names = [name for name in meta.get("finalizers") or [] if name != FINALIZER]
+        patch = {"metadata": {"finalizers": names, "resourceVersion": meta["resourceVersion"]}}
+        await _unless_gone(self._api.merge(EVALJOBS, meta["namespace"], meta["name"], patch))
+
     async def _do(self, seen: Observed, job: EvalJob, action: Action) -> None:
         namespace, name = job.metadata.namespace, job.metadata.name
         match action:

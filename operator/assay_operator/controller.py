@@ -13,6 +13,7 @@ from assay_api.evaljob import EvalJobStatus
 from assay_operator.api_server import EVALJOBS, EVENTS, ApiError, ApiServer, Json
 from assay_operator.apply import Applier, JobRefused
 from assay_operator.decide import decide, told_of_refusal
+from assay_operator.names import FINALIZER
 from assay_operator.observe import Observer, Unreadable
 from assay_operator.told import Telling, event, tellings
 from assay_operator.watched import Key, Watched
@@ -102,7 +103,12 @@ class Controller:
             log.warning("no Event about %s: %s", raw["metadata"]["name"], error)
 
     async def _tell_unreadable(self, raw: Json, seen: Unreadable) -> Outcome:
-        message = str(seen.error)
+        message, meta = str(seen.error), raw["metadata"]
+        if meta.get("deletionTimestamp") and FINALIZER in (meta.get("finalizers") or []):
+            # Nothing can be made for an object that cannot be read; holding it would hold it for ever.
+            await self._applier.release(raw)
+            await self._tell(raw, Telling(True, "RecordsKept", f"{message} Its records stay in the store."))
+            return Outcome("unreadable")
         status = dict(raw.get("status") or {})
         conditions = [c for c in status.get("conditions") or [] if c.get("type") != "Accepted"]
         before: Any = next((c for c in status.get("conditions") or [] if c.get("type") == "Accepted"), {})

@@ -83,7 +83,7 @@ def _changed_after_planning(draft: Draft) -> str:
         return ""
     return (
         "spec: what defines the numbers was changed after the plan was made; the run goes on as planned. "
-        "Change it back, or make another EvalJob."
+        "Make another EvalJob for what it says now."
     )
 
 

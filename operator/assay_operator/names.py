@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from assay_api.base import canonical, sha256
-from assay_api.evaljob import GROUP, EvalJob, EvalJobSpec
+from assay_api.evaljob import GROUP, EvalJob, EvalJobSpec, Storage
 
 MANAGER = "assay-operator"
 """Field manager of everything that the operator applies."""
@@ -21,6 +21,7 @@ JOB, JOB_UID, STEP = f"{GROUP}/job", f"{GROUP}/job-uid", f"{GROUP}/step"
 MANIFEST = f"{GROUP}/manifest"
 """Annotation of the plan pod that holds the job for the planner."""
 SPEC_DIGEST = f"{GROUP}/spec-digest"
+INPUT_DIGEST = f"{GROUP}/input-digest"
 TEMPLATE_DIGEST = f"{GROUP}/template-digest"
 FINALIZER = f"{GROUP}/reclaim"
 
@@ -57,6 +58,12 @@ def spec_digest(spec: EvalJobSpec) -> str:
     """Digest of what the plan is made from: changing it after planning cannot have an effect."""
     defining = {"model", "tasks", "task_sources", "chunk_size", "seed"}
     return sha256(canonical(spec.model_dump(mode="json", include=defining, exclude_none=True)))
+
+
+def input_digest(spec: EvalJobSpec, storage: Storage | None) -> str:
+    """Digest of all that a planner works from: what it plans, and where it puts it."""
+    place = storage.model_dump(mode="json", exclude_none=True) if storage else None
+    return sha256(canonical([spec_digest(spec), place]))
 
 
 def template_digest(job: EvalJob) -> str:

@@ -43,13 +43,16 @@ class Observer:
             ApiError: the API server did not answer.
         """
         try:
-            job = EvalJob.model_validate(raw)
+            job = EvalJob.model_validate({**raw, "status": None})
+            # A newer operator may have written more than this one knows.
+            status = EvalJobStatus.model_validate(raw.get("status") or {}, extra="ignore")
+            job = job.model_copy(update={"status": status})
         except ValidationError as error:
             return Unreadable(from_validation(error, f"EvalJob {raw['metadata']['name']}", EvalJob))
         meta = raw["metadata"]
         seen = Observed(
             job=job,
-            status=job.status or EvalJobStatus(),
+            status=status,
             uid=meta["uid"],
             generation=meta.get("generation") or 0,
             deleting=bool(meta.get("deletionTimestamp")),

@@ -9,10 +9,12 @@ from assay_api.evaljob import GROUP, VERSION, EvalJob
 from assay_api.runtime import ClusterEvalRuntime
 from assay_operator.accept import effective_storage
 from assay_operator.names import (
+    INPUT_DIGEST,
     SPEC_DIGEST,
     TEMPLATE_DIGEST,
     Step,
     child_name,
+    input_digest,
     labels,
     spec_digest,
     template_digest,
@@ -52,7 +54,11 @@ def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
     match step:
         case Step.PLAN:
             annotations |= plan_annotations(job, runtime)
-            meta["annotations"] = {SPEC_DIGEST: spec_digest(job.spec)}
+            storage = effective_storage(job, runtime.spec)
+            meta["annotations"] = {
+                SPEC_DIGEST: spec_digest(job.spec),
+                INPUT_DIGEST: input_digest(job.spec, storage),
+            }
         case Step.WORK:
             spec = {
                 "podFailurePolicy": _FAILURES,

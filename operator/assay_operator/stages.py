@@ -11,11 +11,12 @@ from typing import TypeVar
 from assay_api import layout
 from assay_api.evaljob import HeadlineResult, PlanStatus, ProgressStatus
 from assay_api.reports import Ended, Headline, Planned, Reduced, read_report
+from assay_operator.accept import effective_storage
 from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
 from assay_operator.diagnose import Trouble, ended_trouble, is_final, what_hinders, why_failed
 from assay_operator.draft import Draft
-from assay_operator.names import Step, spec_digest
+from assay_operator.names import Step, input_digest, spec_digest
 from assay_operator.views import JobView, PodView
 
 POLL = 5.0
@@ -36,7 +37,7 @@ def plan_stage(draft: Draft) -> bool:
     if not draft.spec.suspend:
         draft.phase("Pending" if draft.refused else "Planning")
     job = draft.seen.jobs.get(Step.PLAN)
-    if job is not None and not job.deleting and job.spec_digest != spec_digest(draft.spec) and not draft.refused:
+    if job is not None and not job.deleting and _is_outdated(draft, job):
         draft.act(DeleteJob(job.name, job.uid))
         draft.conditions.set("Planned", "False", "SpecChanged", "The spec was changed; it is planned anew.")
         draft.look_again(POLL)
@@ -60,6 +61,19 @@ def plan_stage(draft: Draft) -> bool:
         f"{report.samples:,} samples in {report.chunks:,} chunks; plan {report.plan[:12]}.",
     )
     return True
+
+
+def _is_outdated(draft: Draft, job: JobView) -> bool:
+    """Whether the planner works from something else than what is asked for now.
+
+    A plan that is written at the address of this job stays: it is taken, and the change is told. One that was written to another
+    storage is left there.
+    """
+    runtime = draft.seen.runtime
+    if runtime is None or draft.refused:
+        return False
+    wanted = input_digest(draft.spec, effective_storage(draft.seen.job, runtime.spec))
+    return job.input_digest != wanted and not (job.complete and job.spec_digest != spec_digest(draft.spec))
 
 
 def reduce_stage(draft: Draft) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from assay_operator.names import JOB_UID, SPEC_DIGEST, STEP, TEMPLATE_DIGEST
+from assay_operator.names import INPUT_DIGEST, JOB_UID, SPEC_DIGEST, STEP, TEMPLATE_DIGEST
 
 Raw = Mapping[str, Any]
 
@@ -33,6 +33,7 @@ class JobView:
     """Reason of the Failed condition."""
     failure_message: str = ""
     spec_digest: str | None = None
+    input_digest: str | None = None
     template_digest: str | None = None
 
     @property
@@ -106,6 +107,7 @@ def job_view(raw: Raw) -> JobView:
         failure=failed.get("reason", "Failed") if failed else None,
         failure_message=failed.get("message", "") if failed else "",
         spec_digest=annotations.get(SPEC_DIGEST),
+        input_digest=annotations.get(INPUT_DIGEST),
         template_digest=annotations.get(TEMPLATE_DIGEST),
     )
 

@@ -71,6 +71,10 @@ def _steer(draft: Draft, job: JobView) -> None:
     suspend: bool | None = spec.suspend
     if workload is not None:
         suspend = None
+        resumes = not spec.suspend and not workload.active and job.suspended and job.active == 0
+        if resumes and job.template_digest != template_digest(draft.seen.job):
+            draft.act(DeleteJob(job.name, job.uid))
+            return
         if workload.active == spec.suspend:
             draft.act(SetWorkload(workload.name, active=not spec.suspend))
     elif spec.queue_name is not None and job.suspended and not spec.suspend and not _held_it_before(draft, job):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from assay_api.evaljob import EvalJob, EvalJobStatus
+from assay_api.evaljob import EvalJob, EvalJobStatus, Storage
 from assay_api.reports import Ended, Headline, Planned, Reduced
 from assay_api.runtime import ClusterEvalRuntime
+from assay_operator.accept import effective_storage
 from assay_operator.actions import (
     Action,
     CreateJob,
@@ -21,7 +22,7 @@ from assay_operator.actions import (
 )
 from assay_operator.decide import decide
 from assay_operator.draft import Decision
-from assay_operator.names import FINALIZER, Step, child_name, spec_digest, template_digest
+from assay_operator.names import FINALIZER, Step, child_name, input_digest, spec_digest, template_digest
 from assay_operator.observed import Observed
 from assay_operator.views import JobView, PodView, WorkloadView
 
@@ -182,6 +183,7 @@ class World:
             created=self.now,
             parallelism=self.job.spec.replicas if step is Step.WORK else 1,
             spec_digest=spec_digest(self.job.spec) if step is Step.PLAN else None,
+            input_digest=input_digest(self.job.spec, self._storage()) if step is Step.PLAN else None,
             template_digest=template_digest(self.job) if step is Step.WORK else None,
         )
 
@@ -256,6 +258,9 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """The clock goes on."""
         self.now += timedelta(seconds=seconds)
+
+    def _storage(self) -> Storage | None:
+        return effective_storage(self.job, self.runtime.spec) if self.runtime else self.job.spec.storage
 
     def _drop_pods(self, step: Step) -> None:
         self.pods = {name: pod for name, pod in self.pods.items() if pod.step != step}

@@ -188,3 +188,25 @@ def test_a_job_that_the_api_server_will_not_have_is_told_and_tried_again(reconci
     assert (planned["status"], planned["reason"]) == ("False", "JobRefused")
     objects.refuse.clear()
     assert reconcile().name == "done" and (JOBS, None) in objects.writes
+
+
+def test_a_status_of_a_newer_operator_is_read_as_far_as_it_is_known(reconcile, objects):
+    reconcile()
+    objects.stored[EVALJOBS, "job"]["status"] |= {"gates": [{"name": "x"}]}
+    assert reconcile().name in ("done", "unchanged") and status(objects)["phase"] == "Planning"
+
+
+def test_an_object_that_cannot_be_read_is_not_held_when_it_is_deleted(reconcile, objects):
+    patches = []
+
+    async def merge(resource, namespace, name, patch):
+        patches.append(patch["metadata"])
+        return {}
+
+    objects.merge = merge
+    objects.stored[EVALJOBS, "job"]["spec"]["replica"] = 3
+    objects.stored[EVALJOBS, "job"]["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "assay.dev/reclaim"],
+    }  # fmt: skip
+    assert reconcile().name == "unreadable"
+    assert patches == [{"finalizers": ["a/b"], "resourceVersion": "1"}]

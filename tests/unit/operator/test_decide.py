@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from assay_operator.actions import CreateJob, DeleteEvalJob, SetFinalizer, SetJob, SetWorkload
+from assay_operator.actions import CreateJob, DeleteEvalJob, DeleteJob, SetFinalizer, SetJob, SetWorkload
 from assay_operator.conditions import find
 from assay_operator.names import Step
 from assay_operator.views import WorkloadView
@@ -395,3 +395,33 @@ def test_a_job_that_was_queued_after_its_users_pause_is_left_to_the_queue():
     world.reconcile()
     world.jobs[Step.WORK] = replace(world.jobs[Step.WORK], suspended=True)
     assert world.reconcile().actions == ()
+
+
+def test_a_storage_that_is_changed_while_planning_is_planned_into():
+    world = World()
+    world.settle()
+    world.change(storage=evaljob(storage={"uri": "s3://other/runs"}).spec.storage)
+    world.settle()
+    assert world.made == [Step.PLAN, Step.PLAN]
+
+
+def test_a_plan_that_was_written_before_the_spec_was_changed_stays_and_the_change_is_told():
+    world = World()
+    world.settle()
+    world.finish(Step.PLAN)
+    world.change(seed=7)
+    world.settle()
+    assert world.made == [Step.PLAN, Step.WORK] and condition(world, "Accepted").reason == "SpecChanged"
+
+
+def test_a_queued_job_that_is_resumed_with_other_settings_of_its_pods_gets_a_new_work_job():
+    world = World(job=evaljob(queueName="gpus"))
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.change(suspend=True, template=evaljob(template={"labels": {"a": "b"}}).spec.template)
+    world.workload = WorkloadView("job-x", active=False)
+    world.jobs[Step.WORK] = replace(world.jobs[Step.WORK], suspended=True, active=0)
+    world.reconcile()
+    world.change(suspend=False)
+    assert world.reconcile().actions == (DeleteJob(world.jobs[Step.WORK].name, world.jobs[Step.WORK].uid),)
