@@ -42,6 +42,22 @@ def api(cluster):  # noqa: F811
         cluster.kubectl("delete", "-f", "-", input=text)
 
 
+@pytest.fixture(scope="module")
+def served(cluster):  # noqa: F811
+    """The cluster with the real definitions, since the commands know no others; they go again unless they were there."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(definitions().values())})
+    before = cluster.kubectl("get", "-f", "-", "--ignore-not-found", "-o", "name", input=text).stdout
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+    cluster.kubectl("wait", "--for=condition=Established", "-f", "-", input=text)
+    deadline = time.monotonic() + 30
+    while cluster.kubectl("get", "evaljobs.assay.dev", check=False).returncode:
+        assert time.monotonic() < deadline, "the API server does not serve EvalJobs"
+        time.sleep(0.2)
+    yield cluster
+    if not before:
+        cluster.kubectl("delete", "-f", "-", input=text)
+
+
 @pytest.fixture(scope="package")
 def namespace(api):
     with api.namespace() as name:

@@ -139,7 +139,7 @@ def prometheus(cluster):
 
 
 @pytest.fixture(scope="module")
-def installed(cluster, api):
+def installed(cluster, served):
     """A release without pods; jobs of nobody else's namespace are looked at."""
     release = f"chart-{secrets.token_hex(3)}"
     # Another release may own the definitions at this moment; it keeps them.
@@ -344,7 +344,7 @@ class TestRuntime:
     """The program of the hook, with the account and the manifest that the chart gives it."""
 
     @pytest.fixture
-    def apply(self, cluster, api, monkeypatch, tmp_path):
+    def apply(self, cluster, served, monkeypatch, tmp_path):
         """Applies the runtime for some values as the hook does; returns the object."""
         release = f"chart-{secrets.token_hex(3)}"
         specification = importlib.util.spec_from_file_location("apply_runtime", CHART / "files" / "apply_runtime.py")
