@@ -79,8 +79,8 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
     worker = Worker(store, settings, plan=plan, stages=stages, backend=backend, say=say)
 
     def leave(error: Exception | None) -> None:
-        """End the process at once if threads of its backend still run: nothing can stop them, and what they do counts
-        for nothing any more."""
+        """End the process at once if threads of backend or task code still run: nothing can stop them, and what they do
+        counts for nothing any more."""
         if worker.abandoned:
             shutil.rmtree(scratch, ignore_errors=True)
             _exit(options, error)

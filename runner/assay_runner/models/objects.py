@@ -12,9 +12,10 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from assay_api.base import canonical, sha256
@@ -26,6 +27,7 @@ from assay_runner.store.open import open_store
 from assay_runner.store.s3 import Entry, S3Store
 
 _AT_ONCE = 4
+_ABANDONED_SECONDS = 24 * 3600.0
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
@@ -42,15 +44,22 @@ def fetch_model(uri: str, cache: Path) -> Path:
     entries = _entries(uri, store)
     models = cache / "models"
     folder = models / sha256(canonical([uri, [[entry.key, entry.size, entry.etag] for entry in entries]]))
-    if folder.is_dir():
+    if _is_whole(folder, entries):
         return folder
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _alone(folder.with_suffix(".lock")) as alone:
-            if not folder.is_dir():
+            if not _is_whole(folder, entries):
                 if alone:
                     _remove_leftovers(folder)
+                if folder.is_dir():
+                    # A volume that lost power, or whose locks hold on one machine only, may show less than was put there.
+                    folder.rename(folder.with_suffix(f".{secrets.token_hex(8)}.part"))
                 _fetch(store, entries, folder)
+        if not _is_whole(folder, entries):
+            raise Failed(
+                f"The model {uri} was fetched to {folder}, but its files are not all there; is the volume sound?"
+            )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Failed(f"The model {uri} cannot be kept below {cache} ({reason}).") from error
@@ -73,6 +82,13 @@ def _inside(uri: str, key: str) -> PurePosixPath:
         raise SpecError(uri, "", str(error).rstrip("."), "rename the object") from error
 
 
+def _is_whole(folder: Path, entries: Sequence[Entry]) -> bool:
+    try:
+        return all((folder / entry.key).stat().st_size == entry.size for entry in entries)
+    except OSError:
+        return False
+
+
 def _fetch(store: S3Store, entries: Sequence[Entry], folder: Path) -> None:
     unfinished = folder.with_suffix(f".{secrets.token_hex(8)}.part")
     try:
@@ -92,9 +108,12 @@ def _fetch(store: S3Store, entries: Sequence[Entry], folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What processes that were killed left of this model; to be called by the one that holds the lock."""
+    """What processes that were killed left of this model long ago; to be called by the one that holds the lock. A young
+    one may be at work on another machine, where the lock does not reach."""
     for part in folder.parent.glob(f"{folder.name}.*.part"):
-        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

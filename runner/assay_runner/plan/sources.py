@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from assay_api.errors import SpecError
+from assay_api.errors import Failed, SpecError
 from assay_api.evaljob import TaskSource
 from assay_runner.store.open import open_store
 
@@ -51,13 +51,18 @@ def _folder(source: TaskSource, number: int, manifest: Path, scratch: Path, conf
 
 def _copy(mounted: Path, name: str, manifest: Path, field: str, into: Path) -> Path:
     """The keys of a ConfigMap as plain files. Its volume shows each as a link through `..data`, which may be exchanged
-    for a newer version at any time."""
+    for a newer version at any time: all are read from the version that was there first."""
+    version = mounted / "..data"
+    mounted = version.resolve() if version.is_dir() else mounted
     keys = [path for path in _entries(mounted) if not path.name.startswith("..") and path.is_file()]
     if not keys:
         raise SpecError(str(manifest), field, f"ConfigMap {name} holds no files", "put task files in it, one per key")
     into.mkdir(parents=True)
-    for path in keys:
-        (into / path.name).write_bytes(path.read_bytes())
+    try:
+        for path in keys:
+            (into / path.name).write_bytes(path.read_bytes())
+    except FileNotFoundError as error:
+        raise Failed(f"ConfigMap {name} was changed while it was read; the planner is to be started again.") from error
     return into
 
 

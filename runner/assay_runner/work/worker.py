@@ -69,7 +69,7 @@ class Worker:
         self._claimed: ChunkId | None = None
         self.tally = Tally()
         self.abandoned = False
-        """Whether the backend did not end when it was told to: threads of it still run, and nothing can stop them."""
+        """Whether backend or task code did not end when told to: threads of theirs may still run, and nothing stops them."""
 
     @property
     def state(self) -> str:
@@ -192,6 +192,7 @@ class Worker:
                 patience = _LAST_WORDS if self._board.over else self._settings.grace
                 await asyncio.wait({running}, timeout=patience)
             if not running.done():
+                self.abandoned = True
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
             else:

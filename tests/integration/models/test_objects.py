@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,8 +152,22 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_looks_complete(put, tmp_path
     (left,) = (path for path in (tmp_path / "models").iterdir() if path.is_dir())
     assert left.name.endswith(".part")
     folder = fetch_model(uri, tmp_path)
-    assert held(folder) == SMALL
+    assert held(folder) == SMALL and left.is_dir(), "where locks do not reach, somebody may still be at work on it"
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(left, (long_ago, long_ago))
+    shutil.rmtree(folder)
+    assert held(fetch_model(uri, tmp_path)) == SMALL
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == [folder]
+
+
+def test_a_folder_that_lost_a_part_of_the_model_is_fetched_anew(put, tmp_path):
+    uri = put(SMALL)
+    folder = fetch_model(uri, tmp_path)
+    (folder / "model.safetensors").unlink()
+    assert fetch_model(uri, tmp_path) == folder and held(folder) == SMALL
+    with (folder / "config.json").open("ab") as file:
+        file.write(b" ")
+    assert fetch_model(uri, tmp_path) == folder and held(folder) == SMALL
 
 
 def test_an_answer_that_breaks_off_is_gone_on_with(put, tmp_path, counted, monkeypatch):

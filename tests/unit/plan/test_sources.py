@@ -36,6 +36,26 @@ def test_a_config_maps_keys_are_copied_once_each(tmp_path):
     assert not any(path.is_symlink() for path in found.rglob("*")) and found.name == "my-tasks"
 
 
+def test_a_config_map_that_changes_while_it_is_copied_is_never_a_mixture(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    folder = mount(tmp_path / "maps" / "1", {"a.yaml": "old", "b.yaml": "old"})
+    newer = folder / "..2026_11_25_10_00_00.1"
+    newer.mkdir()
+    for name in ("a.yaml", "b.yaml"):
+        (newer / name).write_text("new")
+    read = Path.read_bytes
+
+    def read_and_change(path):
+        data = read(path)
+        (folder / "..data").unlink(missing_ok=True)
+        (folder / "..data").symlink_to(newer.name)
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    _, found = task_folders(SOURCES, tmp_path / "job.json", tmp_path / "scratch", tmp_path / "maps")
+    assert {path.read_text() for path in found.iterdir()} == {"old"}
+
+
 @pytest.mark.parametrize("mounted", [True, False])
 def test_an_empty_config_map_is_named(tmp_path, mounted):
     (tmp_path / "folder").mkdir()

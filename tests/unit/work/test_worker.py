@@ -226,6 +226,29 @@ def test_a_stop_before_the_backend_is_opened_opens_none(run):
     asyncio.run(scene())
 
 
+def test_task_code_that_hangs_does_not_hold_up_the_end(run, monkeypatch):
+    hanging, seen = threading.Event(), threading.Event()
+
+    def hang(*arguments):
+        seen.set()
+        hanging.wait(30)
+        return []
+
+    monkeypatch.setattr("assay_runner.work.stage.Stage.build", hang)
+
+    async def scene():
+        stuck = worker(run, "w0", AnsweringBackend(), index=0, grace=0.2)
+        going = asyncio.create_task(stuck.run())
+        await asyncio.to_thread(seen.wait, 20)
+        stuck.stop()
+        with pytest.raises(Stopped):
+            await asyncio.wait_for(going, 10)
+        assert stuck.abandoned, "the process must not wait for the thread at its end"
+        hanging.set()
+
+    asyncio.run(scene())
+
+
 def test_a_backend_that_does_not_end_when_told_to_is_left_behind(run, expected, monkeypatch):
     monkeypatch.setattr("assay_runner.work.worker._CLOSING", 0.2)
 
