@@ -61,7 +61,8 @@ class Process:
 
     def saw_evaljob(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of an EvalJob."""
-        self._queue.add(self._watched.evaljob(raw, gone=gone))
+        if key := self._watched.evaljob(raw, gone=gone):
+            self._queue.add(key)
 
     def saw_runtime(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of a runtime."""

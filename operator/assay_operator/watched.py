@@ -28,6 +28,8 @@ class Watched:
         self._clock = clock
         self._runtimes: dict[str, ClusterEvalRuntime | None] = {}
         self._evaljobs: dict[str, Key] = {}
+        self._asked: dict[str, tuple[Any, ...]] = {}
+        """What of an EvalJob is not the operator's own writing."""
         self._uses: dict[Key, str] = {}
         self.phases: dict[Key, str] = {}
         """Phase of every EvalJob, for metrics."""
@@ -36,19 +38,26 @@ class Watched:
         self._told: dict[str, str] = {}
         self._behind: dict[str, float] = {}
 
-    def evaljob(self, raw: Raw, *, gone: bool) -> Key:
-        """Take in an EvalJob's event and return its key."""
+    def evaljob(self, raw: Raw, *, gone: bool) -> Key | None:
+        """Take in an EvalJob's event and return its key; None when nothing but its status, which is the operator's own
+        writing, has changed."""
         meta = raw.get("metadata") or {}
         key, uid = (meta.get("namespace", ""), meta.get("name", "")), meta.get("uid", "")
         self._note(uid, meta, gone=gone)
         if gone:
             self._evaljobs.pop(uid, None)
+            self._asked.pop(uid, None)
             self._uses.pop(key, None)
             self.phases.pop(key, None)
         else:
+            asked = (meta.get("generation"), meta.get("deletionTimestamp"), tuple(meta.get("finalizers") or ()))
+            news = self._asked.get(uid) != asked
+            self._asked[uid] = asked
             self._evaljobs[uid] = key
             self._uses[key] = ((raw.get("spec") or {}).get("runtimeRef") or {}).get("name", "default")
             self.phases[key] = (raw.get("status") or {}).get("phase") or "Pending"
+            if not news:
+                return None
         return key
 
     def runtime(self, raw: Raw, *, gone: bool) -> list[Key]:
@@ -115,6 +124,7 @@ class Watched:
         """The EvalJob is gone, whether or not a watch told of it."""
         for uid in [uid for uid, known in self._evaljobs.items() if known == key]:
             self._evaljobs.pop(uid)
+            self._asked.pop(uid, None)
             self._told.pop(uid, None)
             self._behind.pop(uid, None)
             self._jobs.pop(uid, None)

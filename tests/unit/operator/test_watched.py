@@ -54,6 +54,17 @@ def test_children_belong_to_their_evaljob_by_label(watched):
     assert not watched.jobs_of(UID) and not watched.pods_of(UID)
 
 
+def test_what_the_operator_wrote_itself_is_no_news(watched):
+    raw = evaljob("5")
+    assert watched.evaljob(raw, gone=False) == KEY
+    written = evaljob("6") | {"status": {"phase": "Complete"}}
+    assert watched.evaljob(written, gone=False) is None and watched.phases[KEY] == "Complete"
+    for change in ({"generation": 2}, {"finalizers": ["x"]}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}):
+        raw["metadata"] |= change
+        assert watched.evaljob(raw, gone=False) == KEY
+    assert watched.evaljob(raw, gone=True) == KEY
+
+
 def test_a_job_of_somebody_else_is_passed_over(watched):
     assert watched.job({"metadata": {"name": "x", "labels": OURS}}, gone=False) is None
 
