@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from assay_api.evaljob import Condition
+from assay_api.status import Condition
 
 Truth = Literal["True", "False", "Unknown"]
 Kind = Literal[

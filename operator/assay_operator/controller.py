@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from assay_api.evaljob import EvalJobStatus
+from assay_api.status import EvalJobStatus
 from assay_operator.api_server import EVALJOBS, EVENTS, ApiError, ApiServer, Json
 from assay_operator.apply import Applier, JobRefused
 from assay_operator.decide import decide, told_of_refusal

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from assay_api.evaljob import Summary
+from assay_api.status import Summary
 from assay_operator.accept import refuse
 from assay_operator.actions import CreateJob, DeleteEvalJob, DeleteJob, SetFinalizer
 from assay_operator.conditions import Conditions, Kind, is_true

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from assay_api.evaljob import EvalJobStatus, PlanStatus, ProgressStatus
+from assay_api.status import EvalJobStatus, PlanStatus, ProgressStatus
 from assay_operator.actions import Action, SetJob, SetWorkload
 from assay_operator.conditions import Conditions
 from assay_operator.diagnose import Trouble

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay_api.errors import SpecError, from_validation
-from assay_api.evaljob import EvalJob, EvalJobStatus
+from assay_api.evaljob import EvalJob
 from assay_api.reports import Planned, Reduced, read_report
+from assay_api.status import EvalJobStatus
 from assay_operator.api_server import EVENTS, JOBS, PODS, WORKLOADS, ApiError, ApiServer, Json
 from assay_operator.conditions import is_true
 from assay_operator.decide import has_ended

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from assay_api.evaljob import EvalJob, EvalJobStatus, ProgressStatus
+from assay_api.evaljob import EvalJob
 from assay_api.runtime import ClusterEvalRuntime
+from assay_api.status import EvalJobStatus, ProgressStatus
 from assay_operator.names import FINALIZER, Step
 from assay_operator.views import JobView, PodView, WorkloadView
 

@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from assay_api import exposition
-from assay_api.evaljob import ProgressStatus
+from assay_api.status import ProgressStatus
 from assay_operator.views import PodView
 
 _SECONDS = 2.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from assay_api import layout
-from assay_api.evaljob import HeadlineResult, PlanStatus, ProgressStatus
 from assay_api.reports import Ended, Headline, Planned, Reduced, read_report
+from assay_api.status import HeadlineResult, PlanStatus, ProgressStatus
 from assay_operator.accept import effective_storage
 from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from assay_api.errors import EXIT_STOPPED
-from assay_api.evaljob import EvalJobSpec, EvalJobStatus, HeadlineResult, Summary, WorkersStatus
+from assay_api.evaljob import EvalJobSpec
+from assay_api.status import EvalJobStatus, HeadlineResult, Summary, WorkersStatus
 from assay_operator.names import Step
 from assay_operator.observed import Observed
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from assay_api.evaljob import GROUP, VERSION, Condition, EvalJobStatus
+from assay_api.evaljob import GROUP, VERSION
+from assay_api.status import Condition, EvalJobStatus
 from assay_operator.api_server import Json
 from assay_operator.conditions import find
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from assay_api.evaljob import ProgressStatus
+from assay_api.status import ProgressStatus
 from assay_operator.actions import CreateJob, DeleteJob, SetJob, SetWorkload
 from assay_operator.conditions import find
 from assay_operator.diagnose import what_hinders, why_failed

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from assay_api.evaljob import EvalJob, EvalJobStatus, Storage
+from assay_api.evaljob import EvalJob, Storage
 from assay_api.reports import Ended, Headline, Planned, Reduced
 from assay_api.runtime import ClusterEvalRuntime
+from assay_api.status import EvalJobStatus
 from assay_operator.accept import effective_storage
 from assay_operator.actions import (
     Action,

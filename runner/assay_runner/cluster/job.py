@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from assay_api.errors import EXIT_DONE, EXIT_FAILED, EXIT_SPEC, Failed
-from assay_api.evaljob import Condition, EvalJobStatus
+from assay_api.status import Condition, EvalJobStatus
 
 _WRONG_SPEC = frozenset({"SpecError", "AggregationError"})
 """Reasons of a failure that only another manifest or task can mend: the errors that end a command with 64."""

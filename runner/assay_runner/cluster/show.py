@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from assay_api.evaljob import Condition, HeadlineResult, WorkersStatus
+from assay_api.status import Condition, HeadlineResult, WorkersStatus
 from assay_runner.cluster.job import Job, outcome
 from assay_runner.duration import duration
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assay_api.evaljob import ProgressStatus
+from assay_api.status import ProgressStatus
 from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, ApiError, Listing
 from assay_operator.apply import Applier
 from assay_operator.controller import Controller
