@@ -5,9 +5,6 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-
-pytest.importorskip("kubernetes")
-
 from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
