@@ -302,3 +302,27 @@ def test_documents_with_media_survive_the_whole_way(saved, tmp_path):
     read = Documents(store, stage(store, docs, "source", in_place=False)).read(2, 9)
     assert content(read) == content(docs[2:9])
     assert isinstance(read[0]["image"], Media)
+
+
+EDITED = """
+import sys
+from assay_runner.data.processing import import_datasets
+from assay_runner.data.source import DatasetSpec
+sys.path.insert(0, sys.argv[2])
+import edited
+library = import_datasets(DatasetSpec("owner/name", None, "train"))
+print(library.load_dataset("parquet", data_files=sys.argv[1], split="train").map(edited.each)["q"][:])
+"""
+
+
+def test_an_edited_function_is_never_answered_from_the_librarys_cache(tmp_path):
+    """The library tells functions of a module apart by their names alone, and keeps what it made of a hub's dataset."""
+    datasets.Dataset.from_dict({"q": ["a", "b"]}).to_parquet(tmp_path / "test.parquet")
+    code, env = tmp_path / "code", {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    code.mkdir()
+    printed = []
+    for word in ("one", "two"):
+        (code / "edited.py").write_text(f"def each(row):\n    return {{'q': row['q'] + '{word}'}}\n")
+        command = [sys.executable, "-B", "-c", EDITED, str(tmp_path / "test.parquet"), str(code)]
+        printed.append(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip())
+    assert printed == ["['aone', 'bone']", "['atwo', 'btwo']"]
