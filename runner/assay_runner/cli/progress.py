@@ -5,21 +5,20 @@ Everything shown comes from the workers' advisory reports; nothing here can touc
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.duration import duration
+from assay_runner.live_display import LiveDisplay
 from assay_runner.store.base import Store, StoreUnavailable
 from assay_runner.work.board import Board, chunk_samples, read_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.live import Live
 
 _REFRESH = 0.5
 _LINE_EVERY = 5.0
@@ -74,27 +73,14 @@ class Watch:
         )
 
 
-class Display:
+class Display(LiveDisplay):
     """Prints snapshots to stderr, live or line by line."""
 
     def __init__(self, watch: Watch, *, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._watch, self._clock, self._is_live = watch, clock, live
-        self._live: Live | None = None
+        super().__init__(live=live)
+        self._watch, self._clock = watch, clock
         self._looked = self._printed = clock() - _LINE_EVERY
         self._said = ""
-
-    def __enter__(self) -> Self:
-        if self._is_live:
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def tick(self) -> None:
         """Look and show, if it is time to."""
@@ -106,18 +92,11 @@ class Display:
             snapshot = self._watch.look()
         except StoreUnavailable:
             return
-        if self._live:
-            self._live.update(render(snapshot))
+        if self.is_live:
+            self.draw(render(snapshot))
         elif now - self._printed >= _LINE_EVERY and (line := describe(snapshot)) != self._said:
             self._printed, self._said = now, line
-            print(line, file=sys.stderr, flush=True)
-
-    def note(self, text: str) -> None:
-        """Say something once."""
-        if self._live:
-            self._live.console.print(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
+            self.note(line)
 
 
 def describe(snapshot: Snapshot) -> str:
