@@ -64,6 +64,7 @@ class ProgressStatus(Spec):
     tokens_out: int = Field(default=0, ge=0, description="Generated tokens.")
     samples_per_second: float | None = Field(default=None, description="Rate of late.")
     eta: datetime | None = Field(default=None, description="Expected end.")
+    last_commit_time: datetime | None = Field(default=None, description="When the committed samples last grew.")
 
 
 class WorkersStatus(Spec):

@@ -17,6 +17,7 @@ from assay_operator.draft import Decision, Draft, stop_everything
 from assay_operator.names import Step, spec_digest
 from assay_operator.observed import Observed
 from assay_operator.stages import plan_stage, reduce_stage
+from assay_operator.summary import shortened
 from assay_operator.working import work_stage
 
 _LONGEST = 1500
@@ -52,7 +53,7 @@ def told_of_refusal(decision: Decision, step: Step, why: str, generation: int, n
     message = f"The API server refuses the pods of this step: {why}"[:_LONGEST]
     conditions = Conditions(decision.status.conditions, generation, now.replace(microsecond=0))
     conditions.set(kind, "False", "JobRefused", message)
-    summary = (decision.status.summary or Summary()).model_copy(update={"note": message[:160]})
+    summary = (decision.status.summary or Summary()).model_copy(update={"note": shortened(message)})
     status = decision.status.model_copy(update={"conditions": conditions.list(), "summary": summary})
     return Decision(status, (), _TRY_AGAIN)
 

@@ -21,10 +21,9 @@ from assay_operator.names import (
 )
 from assay_operator.pods import CONTAINER, plan_annotations, pod_spec
 
-RETRIES = 3
-"""Failures of a pod (per index of the work Job) that its Job makes up for."""
-SMALL_RETRIES = 6
-"""The same for the single pods of the other steps, where preemption counts too."""
+RETRIES = 6
+"""Failures of a pod (per index of the work Job) that its Job makes up for, with pauses that grow from 10 seconds: about ten
+minutes of a store or endpoint that is away. Of single pods preemption counts too."""
 _REMOVAL_TTL = 300
 _REMOVAL_DEADLINE = 600
 """Seconds: a removal whose Secret is gone must not hold its EvalJob for ever."""
@@ -50,7 +49,7 @@ def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
     }
     # A single pod is replaced while it is still going, since it may be on a node that never answers again; two planners or
     # two reducers do no harm. Kubernetes allows that only without a failure policy: `stages.py` sees to exit code 64.
-    spec: Manifest = {"backoffLimit": SMALL_RETRIES, "podReplacementPolicy": "TerminatingOrFailed"}
+    spec: Manifest = {"backoffLimit": RETRIES, "podReplacementPolicy": "TerminatingOrFailed"}
     match step:
         case Step.PLAN:
             annotations |= plan_annotations(job, runtime)

@@ -10,7 +10,7 @@ from assay_operator.observed import Observed
 
 _TASKS = 3
 """Names of tasks that a column holds."""
-_NOTE = 160
+_NOTE = 200
 
 
 def workers_status(seen: Observed) -> WorkersStatus | None:
@@ -47,8 +47,13 @@ def summarize(spec: EvalJobSpec, status: EvalJobStatus, note: str) -> Summary:
         done=done,
         score=score(status.results[0]) if status.results else "",
         workers=workers,
-        note=note if len(note) <= _NOTE else note[: _NOTE - 1] + "…",
+        note=shortened(note),
     )
+
+
+def shortened(note: str) -> str:
+    """A note in a column's width: what is wrong and what to do stand at its end, where at its beginning."""
+    return note if len(note) <= _NOTE else f"{note[: _NOTE // 4]} … {note[-(_NOTE - _NOTE // 4) :].lstrip()}"
 
 
 def score(row: HeadlineResult) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from assay_api.status import ProgressStatus
 from assay_operator.actions import CreateJob, DeleteJob, SetJob, SetWorkload
 from assay_operator.conditions import find
-from assay_operator.diagnose import what_hinders, why_failed
+from assay_operator.diagnose import ended_trouble, what_hinders, why_failed
 from assay_operator.draft import Draft
 from assay_operator.names import Step, template_digest
 from assay_operator.stages import POLL
-from assay_operator.views import JobView
+from assay_operator.views import JobView, PodView
 
 _NEWS_SECONDS = 15
+_STALL_MINUTES = 2
+"""After which a person is told that workers run and nothing is committed. A chunk takes about a minute."""
 
 
 def work_stage(draft: Draft) -> bool:
@@ -55,6 +58,7 @@ def _all_committed(draft: Draft) -> bool:
             "chunks_committed": plan.chunks,
             "samples_per_second": None,
             "eta": None,
+            "last_commit_time": None,
         }
     )
     draft.conditions.set("ChunksCommitted", "True", "AllCommitted", f"{plan.chunks:,} of {plan.chunks:,} chunks.")
@@ -113,6 +117,7 @@ def _tell(draft: Draft, job: JobView) -> None:
         _tell_of_the_queue(draft, job)
     pods = draft.seen.of(Step.WORK)
     running = sum(pod.phase == "Running" and not pod.deleting for pod in pods)
+    _tell_progress(draft, held=job.suspended)
     if draft.spec.suspend:
         draft.conditions.set("Running", "False", "Suspended")
         if running:
@@ -125,6 +130,8 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.note = draft.note or f"{waiting} of {draft.spec.replicas} workers wait: {trouble.message}"
     elif trouble is not None:
         draft.note = draft.note or trouble.message
+    elif running and (stall := _stall(draft, pods)):
+        draft.note = draft.note or stall
     elif job.template_digest != template_digest(draft.seen.job):
         draft.note = draft.note or "spec.template was changed; suspend and resume the job to use it."
     if running:
@@ -136,7 +143,6 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.conditions.set("Running", "False", trouble.reason, trouble.message)
     else:
         draft.conditions.set("Running", "False", "Starting")
-    _tell_progress(draft)
     draft.look_again(POLL)
 
 
@@ -159,12 +165,28 @@ def _tell_of_the_queue(draft: Draft, job: JobView) -> None:
         draft.note = draft.note or workload.message
 
 
-def _tell_progress(draft: Draft) -> None:
+def _stall(draft: Draft, pods: Sequence[PodView]) -> str:
+    """What to say when workers run and nothing comes of it; nothing while samples are committed."""
+    since = draft.progress.last_commit_time if draft.progress else None
+    minutes = int((draft.now - since).total_seconds() // 60) if since else 0
+    if minutes < _STALL_MINUTES:
+        return ""
+    failed = [trouble for pod in pods if (trouble := ended_trouble(pod))]
+    why = (
+        f"a worker had ended with: {failed[-1].message}"
+        if failed
+        else f"see: assay logs {draft.seen.job.metadata.name}"
+    )
+    return f"No sample was committed for {minutes} min; {why}"
+
+
+def _tell_progress(draft: Draft, *, held: bool) -> None:
     told, before, plan = draft.seen.progress, draft.progress or ProgressStatus(), draft.plan
     if plan is None:
         return
+    since = None if held else before.last_commit_time or draft.now
     if told is None:
-        draft.progress = before
+        draft.progress = before.model_copy(update={"last_commit_time": since})
         return
     done = max(before.samples_done, min(told.samples_done, plan.samples))
     rate = told.samples_per_second
@@ -181,4 +203,5 @@ def _tell_progress(draft: Draft) -> None:
         tokensOut=max(before.tokens_out, told.tokens_out),
         samplesPerSecond=rate,
         eta=eta,
+        lastCommitTime=draft.now if done > before.samples_done and not held else since,
     )

@@ -1,12 +1,15 @@
 """Every way a job can be stuck or fail gives its own reason and a sentence, within the time a person would wait for it."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import datetime
 
 import pytest
 
 from support.e2e import easy_vqa, endpoint_job, runtime, wait_for
-from support.endpoint import status
+from support.endpoint import DROPPED, status
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -129,6 +132,32 @@ def test_pods_that_a_quota_refuses_are_told_of(lab, ns, storage, stub):
     lab.wait_for_condition(ns, "refused", "Complete", 200)
 
 
+def test_an_endpoint_that_is_gone_for_good_is_told_and_the_jobs_work_is_finished_from_elsewhere(
+    lab, s3, ns, storage, stub
+):
+    endpoint = stub(latency=0.3)
+    port = endpoint.port
+    lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=60), ns)
+    wait_for(lambda: s3_markers(lab, s3, ns, "cut"), 60, "a committed chunk")
+    endpoint.fault_for = lambda body: DROPPED
+    failed = lab.wait_for_condition(ns, "cut", "Failed", 120)
+    assert failed["reason"] == "DeadlineExceeded"
+    before = s3_markers(lab, s3, ns, "cut")
+    assert 0 < len(before) < 24
+    endpoint.fault_for = lambda body: None
+    assert endpoint.port == port
+    run = lab.evaljob(ns, "cut")["status"]["plan"]["runUri"]
+    for step in (["work", run], ["reduce", run]):
+        command = [sys.executable, "-m", "assay_runner", *step]
+        subprocess.run(command, env=os.environ | s3.server.env, check=True, capture_output=True, timeout=120)
+    assert set(before) <= set(s3_markers(lab, s3, ns, "cut")) and "results.json" in s3.keys(run)
+
+
+def s3_markers(lab, s3, ns, name):
+    plan = lab.evaljob(ns, name).get("status", {}).get("plan")
+    return [key for key in s3.keys(plan["runUri"]) if key.endswith(".commit")] if plan else []
+
+
 def test_a_deadline_ends_the_job_and_keeps_what_was_committed(lab, s3, ns, storage, stub):
     job = endpoint_job(stub(latency=0.4).url, storage, "late", limit=2000, replicas=2, activeDeadlineSeconds=25)
     lab.apply(job, ns)
@@ -150,3 +179,7 @@ def test_more_failed_samples_than_tolerated_fail_the_job_with_their_number(lab, 
     assert failed["reason"] == "TooManyErrors" and "5 of 50 samples failed" in failed["message"]
     keys = s3.keys(lab.evaljob(ns, "errors")["status"]["plan"]["runUri"])
     assert "results.json" not in keys and "samples.jsonl.zst" in keys
+    run = lab.evaljob(ns, "errors")["status"]["plan"]["runUri"]
+    accept = [sys.executable, "-m", "assay_runner", "reduce", run, "--max-error-rate", "0.2", "--json"]
+    done = subprocess.run(accept, env=os.environ | s3.server.env, check=True, capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["coverage"] == {"samples": 50, "scored": 45, "errors": 5, "chunks": 2}

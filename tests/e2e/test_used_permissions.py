@@ -11,7 +11,7 @@ import yaml
 
 from support.e2e import NAMESPACE
 
-WHOLE = {"test_life", "test_permissions", "test_trouble"}
+WHOLE = {"test_life", "test_own_parts", "test_permissions", "test_trouble"}
 
 
 def test_the_operators_permissions_are_what_it_used_and_no_more(lab, operator, request):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from support.e2e_images import Images
+from support.e2e_store import Store
 from support.endpoint import MODEL
 from support.kube import Cluster
 
@@ -165,6 +166,16 @@ def runtime(operator: Operator, name: str, images: dict[str, Any] | None = None,
         "metadata": {"name": name},
         "spec": {"images": images, **spec},
     }
+
+
+def results_of(lab: Lab, s3: Store, ns: str, name: str, timeout: float = 240) -> bytes:
+    """The bytes of results.json of a job that is to complete."""
+    ended = wait_for(
+        lambda: lab.evaljob(ns, name).get("status", {}).get("completionTime"), timeout, f"the end of {name}"
+    )
+    assert ended and lab.condition(ns, name, "Complete").get("status") == "True", lab.condition(ns, name, "Failed")
+    status = lab.evaljob(ns, name)["status"]
+    return s3.read(status["resultsUri"])
 
 
 def on_a_laptop(manifest: dict[str, Any], folder: Path) -> bytes:

@@ -425,3 +425,45 @@ def test_a_queued_job_that_is_resumed_with_other_settings_of_its_pods_gets_a_new
     world.reconcile()
     world.change(suspend=False)
     assert world.reconcile().actions == (DeleteJob(world.jobs[Step.WORK].name, world.jobs[Step.WORK].uid),)
+
+
+def test_workers_that_run_without_committing_are_told_of_with_the_last_failure():
+    world = running()
+    world.pass_time(119)
+    world.reconcile()
+    assert world.status.summary.note == ""
+    world.pass_time(61)
+    world.reconcile()
+    assert world.status.summary.note == "No sample was committed for 3 min; see: assay logs job"
+    gone = ended("BackendFailed", "The endpoint has accepted no connection for 127 s.")
+    world.add_pod(Step.WORK, phase="Failed", running=False, exit_code=1, message=gone)
+    world.reconcile()
+    assert world.status.summary.note.endswith("had ended with: The endpoint has accepted no connection for 127 s.")
+    assert world.status.phase == "Running"
+
+
+def test_samples_that_are_committed_and_time_in_suspension_end_a_stall():
+    from assay_api.status import ProgressStatus
+    from assay_operator.decide import decide
+
+    world = running()
+    world.pass_time(600)
+    world.reconcile()
+    assert "10 min" in world.status.summary.note
+    seen, _ = world.observe()
+    moved = decide(replace(seen, progress=ProgressStatus(samplesDone=5, samplesTotal=100)), world.now).status
+    assert moved.summary.note == "" and moved.progress.last_commit_time == world.now
+    world.change(suspend=True)
+    world.settle()
+    world.pass_time(3600)
+    world.change(suspend=False)
+    world.settle()
+    assert world.status.phase == "Running" and world.status.summary.note == ""
+
+
+def test_a_long_note_keeps_what_is_wrong_and_what_to_do():
+    from assay_operator.summary import shortened
+
+    note = f"s3://evals/{'x' * 300}/plan.json could not be read: the secret key does not belong to the access key; correct it."
+    assert shortened(note).startswith("s3://evals/") and shortened(note).endswith("access key; correct it.")
+    assert len(shortened(note)) <= 204 and shortened("short") == "short"

@@ -11,7 +11,9 @@ from assay_operator.metrics import Metrics
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "operator.md").read_text()
 CODE = "\n".join(path.read_text() for path in (ROOT / "operator" / "assay_operator").glob("*.py"))
-STORE = (ROOT / "runner" / "assay_runner" / "store" / "base.py").read_text()
+RUNNER = "\n".join(
+    (ROOT / "runner" / "assay_runner" / place / "base.py").read_text() for place in ("store", "backends")
+)
 
 
 def section(title: str) -> str:
@@ -31,7 +33,7 @@ def test_every_reason_that_the_operator_gives_is_explained():
 
 def test_every_reason_that_is_explained_exists():
     classes = {name for name in vars(errors) if name[0].isupper()} | set(
-        re.findall(r"^class (\w+)", STORE, re.MULTILINE)
+        re.findall(r"^class (\w+)", RUNNER, re.MULTILINE)
     )
     composed = {"SecretMissing", "SecretKeyMissing", "ConfigMapMissing", "TaskCodeNotAllowed", "RemoteCodeNotAllowed"}
     assert {name for name in explained() if f'"{name}"' not in CODE} <= classes | composed

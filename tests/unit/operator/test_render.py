@@ -101,7 +101,7 @@ def test_the_work_job_ends_with_its_first_success_and_counts_failures_per_worker
     spec = rendered(Step.WORK)["spec"]
     assert spec["completionMode"] == "Indexed" and spec["completions"] == spec["parallelism"] == 3
     assert spec["successPolicy"] == {"rules": [{"succeededCount": 1}]}
-    assert spec["podReplacementPolicy"] == "Failed" and spec["backoffLimitPerIndex"] == 3
+    assert spec["podReplacementPolicy"] == "Failed" and spec["backoffLimitPerIndex"] == 6
     rules = {
         (rule["action"], *(rule.get("onExitCodes", {}).get("values") or ["disruption"]))
         for rule in spec["podFailurePolicy"]["rules"]
