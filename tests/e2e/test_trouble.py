@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from support.e2e import easy_vqa, endpoint_job, runtime, wait_for
-from support.endpoint import DROPPED, status
+from support.endpoint import TestEndpoint, status
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -135,21 +135,19 @@ def test_pods_that_a_quota_refuses_are_told_of(lab, ns, storage, stub):
 def test_an_endpoint_that_is_gone_for_good_is_told_and_the_jobs_work_is_finished_from_elsewhere(
     lab, s3, ns, storage, stub
 ):
-    endpoint = stub(latency=0.3)
-    port = endpoint.port
-    lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=60), ns)
-    wait_for(lambda: s3_markers(lab, s3, ns, "cut"), 60, "a committed chunk")
-    endpoint.fault_for = lambda body: DROPPED
+    with TestEndpoint(host=lab.cluster.host, latency=0.3) as endpoint:
+        lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=60), ns)
+        wait_for(lambda: s3_markers(lab, s3, ns, "cut"), 60, "a committed chunk")
     failed = lab.wait_for_condition(ns, "cut", "Failed", 120)
     assert failed["reason"] == "DeadlineExceeded"
     before = s3_markers(lab, s3, ns, "cut")
     assert 0 < len(before) < 24
-    endpoint.fault_for = lambda body: None
-    assert endpoint.port == port
+    stub(port=endpoint.port)
     run = lab.evaljob(ns, "cut")["status"]["plan"]["runUri"]
     for step in (["work", run], ["reduce", run]):
         command = [sys.executable, "-m", "assay_runner", *step]
-        subprocess.run(command, env=os.environ | s3.server.env, check=True, capture_output=True, timeout=120)
+        done = subprocess.run(command, env=os.environ | s3.server.env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
     assert set(before) <= set(s3_markers(lab, s3, ns, "cut")) and "results.json" in s3.keys(run)
 
 
