@@ -132,9 +132,7 @@ def test_pods_that_a_quota_refuses_are_told_of(lab, ns, storage, stub):
     lab.wait_for_condition(ns, "refused", "Complete", 200)
 
 
-def test_an_endpoint_that_is_gone_for_good_is_told_and_the_jobs_work_is_finished_from_elsewhere(
-    lab, s3, ns, storage, stub
-):
+def test_what_a_job_leaves_whose_endpoint_is_gone_is_finished_from_elsewhere(lab, s3, ns, storage, stub):
     with TestEndpoint(host=lab.cluster.host, latency=0.3) as endpoint:
         lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=60), ns)
         wait_for(lambda: s3_markers(lab, s3, ns, "cut"), 60, "a committed chunk")
