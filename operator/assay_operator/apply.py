@@ -29,6 +29,7 @@ class JobRefused(Exception):
     def __init__(self, step: Step, error: ApiError) -> None:
         super().__init__(f"the Job of step {step} was refused: {error.message}")
         self.step, self.error = step, error
+        self.namespace_ends = _TERMINATING in error.causes
 
 
 class Applier:

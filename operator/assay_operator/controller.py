@@ -20,6 +20,8 @@ from assay_operator.watched import Key, Watched
 
 _WRITE_EVERY = 1.0
 """Seconds between two writes of a status in which only numbers have changed."""
+_LAST_LOOKS = 5.0
+"""Seconds between looks at what its namespace's removal will take along."""
 _NUMBERS = ("progress", "workers", "summary")
 
 log = logging.getLogger("assay.operator")
@@ -71,6 +73,8 @@ class Controller:
         try:
             await self._applier.carry_out(seen, decision)
         except JobRefused as refused:
+            if refused.namespace_ends:
+                return Outcome("gone", _LAST_LOOKS)
             log.warning("%s/%s: %s", *key, refused)
             decision = told_of_refusal(decision, refused.step, refused.error.message, seen.generation, self._now())
         except ApiError as error:

@@ -32,6 +32,8 @@ def decide(seen: Observed, now: datetime) -> Decision:
     Args:
         now: the time, in whole seconds, as it is written into conditions.
     """
+    if seen.namespace_ends:
+        return Decision(seen.status, tuple(DeleteJob(job.name, job.uid) for job in seen.jobs.values()), _POLL)
     if seen.deleting:
         return _let_go(seen)
     if has_ended(seen):

@@ -13,7 +13,7 @@ from assay_api.errors import SpecError, from_validation
 from assay_api.evaljob import EvalJob
 from assay_api.reports import Planned, Reduced, read_report
 from assay_api.status import EvalJobStatus
-from assay_operator.api_server import EVENTS, JOBS, PODS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator.api_server import EVENTS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
 from assay_operator.conditions import is_true
 from assay_operator.decide import has_ended
 from assay_operator.diagnose import QUIET_SECONDS, is_silent
@@ -63,6 +63,8 @@ class Observer:
             jobs=self._watched.jobs_of(meta["uid"]),
             pods=self._watched.pods_of(meta["uid"]),
         )
+        if await self._namespace_ends(seen):
+            return replace(seen, namespace_ends=True)
         if has_ended(seen) and not seen.deleting:
             return seen
         jobs = await self._live_jobs(seen)
@@ -78,6 +80,20 @@ class Observer:
             else None,
             workload=await self._workload(job, work),
         )
+
+    async def _namespace_ends(self, seen: Observed) -> bool:
+        """Whether the namespace is being removed; asked only when pods of the work Job are held that have ended.
+
+        A namespace's pods are removed before its Jobs, and a Job that counts failures per index holds the last failed pod of an
+        index until it has made the next one, which it may not in such a namespace: the namespace would stay for ever.
+        """
+        work = seen.jobs.get(Step.WORK)
+        if work is None or work.finished:
+            return False
+        if not any(pod.deleting and pod.exit_code is not None for pod in seen.of(Step.WORK)):
+            return False
+        namespace = await self._api.get(NAMESPACES, None, seen.job.metadata.namespace)
+        return namespace is not None and "deletionTimestamp" in namespace["metadata"]
 
     async def _live_jobs(self, seen: Observed) -> Mapping[Step, JobView]:
         """The Jobs of the steps that matter now; a step that is over is not asked for again."""

@@ -21,6 +21,8 @@ class Observed:
     uid: str
     generation: int
     deleting: bool = False
+    namespace_ends: bool = False
+    """Its namespace is being removed, and waits for pods that only their Job's removal lets go."""
     finalizers: tuple[str, ...] = ()
     version: str = ""
     """Resource version of the object."""

@@ -117,7 +117,7 @@ def _tell(draft: Draft, job: JobView) -> None:
         _tell_of_the_queue(draft, job)
     pods = draft.seen.of(Step.WORK)
     running = sum(pod.phase == "Running" and not pod.deleting for pod in pods)
-    _tell_progress(draft, held=job.suspended)
+    _tell_progress(draft, running=running, held=job.suspended)
     if draft.spec.suspend:
         draft.conditions.set("Running", "False", "Suspended")
         if running:
@@ -180,13 +180,16 @@ def _stall(draft: Draft, pods: Sequence[PodView]) -> str:
     return f"No sample was committed for {minutes} min; {why}"
 
 
-def _tell_progress(draft: Draft, *, held: bool) -> None:
+def _tell_progress(draft: Draft, *, running: int, held: bool) -> None:
     told, before, plan = draft.seen.progress, draft.progress or ProgressStatus(), draft.plan
     if plan is None:
         return
     since = None if held else before.last_commit_time or draft.now
     if told is None:
-        draft.progress = before.model_copy(update={"last_commit_time": since})
+        update: dict[str, object] = {"last_commit_time": since}
+        # A worker that does not answer once says nothing of the others; none at all means no speed and no end in sight.
+        update |= {} if running else {"samples_per_second": None, "eta": None}
+        draft.progress = before.model_copy(update=update)
         return
     done = max(before.samples_done, min(told.samples_done, plan.samples))
     rate = told.samples_per_second

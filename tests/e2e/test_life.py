@@ -143,6 +143,15 @@ def test_a_job_that_reclaims_takes_its_records_too(lab, s3, ns, storage, stub):
     assert not left
 
 
+def test_a_namespace_goes_with_its_jobs_whatever_they_are_doing(lab, storage, ns, stub):
+    endpoint = stub(latency=0.2)
+    lab.apply(endpoint_job(endpoint.url, storage, "busy", limit=1500, replicas=2, reclaimPolicy="Delete"), ns)
+    lab.apply(endpoint_job(endpoint.url, storage, "late", limit=1500, replicas=2, activeDeadlineSeconds=15), ns)
+    lab.wait_for_condition(ns, "late", "Failed", 60)
+    wait_until_working(lab, ns, "busy")
+    lab.cluster.kubectl("delete", "namespace", ns, "--timeout=150s")
+
+
 def test_a_finished_job_goes_after_its_time_to_live_and_its_results_stay(lab, s3, ns, storage, stub):
     endpoint = stub()
     lab.apply(endpoint_job(endpoint.url, storage, "short", limit=50, ttlSecondsAfterFinished=5), ns)

@@ -80,6 +80,7 @@ NAMESPACED_RULES = {
     ("assay.dev", "evaljobs/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("", "pods"): {"list", "watch"},
+    ("", "namespaces"): {"get"},
     ("", "events"): {"list", "create"},
     ("kueue.x-k8s.io", "workloads"): {"list", "patch"},
 }

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from assay_api.status import ProgressStatus
-from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, ApiError, Listing
+from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, NAMESPACES, ApiError, Listing
 from assay_operator.apply import Applier
 from assay_operator.controller import Controller
+from assay_operator.names import JOB_UID, STEP, Step, child_name
 from assay_operator.observe import Observer
 from assay_operator.watched import Watched
 from support.control_plane import UID, evaljob, runtime
@@ -24,7 +25,7 @@ class Objects:
         raw = evaljob().model_dump(mode="json", exclude_none=True)
         raw["metadata"] |= {"resourceVersion": "1", "generation": 1}
         self.stored = {(EVALJOBS, "job"): raw}
-        self.writes, self.refuse = [], {}
+        self.writes, self.refuse, self.causes, self.removed = [], {}, (), []
 
     async def get(self, resource, namespace, name):
         return self.stored.get((resource, name))
@@ -35,7 +36,7 @@ class Objects:
     async def apply(self, resource, body, *, manager, subresource=None):
         self.writes.append((resource, subresource))
         if status := self.refuse.get((resource, subresource)):
-            raise ApiError(status, "Refused", "for a test")
+            raise ApiError(status, "Refused", "for a test", self.causes)
         name = body["metadata"]["name"]
         if subresource == "status":
             stored = self.stored[resource, name]
@@ -48,10 +49,14 @@ class Objects:
             self.stored[resource, name] = body | {"metadata": body["metadata"] | uid, "status": {}}
         return self.stored[resource, name]
 
+    async def delete(self, resource, namespace, name, uid):
+        assert self.stored[resource, name]["metadata"]["uid"] == uid
+        self.removed.append(name)
+
     async def create(self, resource, body):
         self.writes.append((resource, None))
         if status := self.refuse.get((resource, None)):
-            raise ApiError(status, "Refused", "for a test")
+            raise ApiError(status, "Refused", "for a test", self.causes)
         return body
 
     def touch(self):
@@ -188,6 +193,39 @@ def test_a_job_that_the_api_server_will_not_have_is_told_and_tried_again(reconci
     assert (planned["status"], planned["reason"]) == ("False", "JobRefused")
     objects.refuse.clear()
     assert reconcile().name == "done" and (JOBS, None) in objects.writes
+
+
+@pytest.mark.parametrize("phase", ["Running", "Failed"])
+def test_a_namespace_that_is_removed_is_not_held_by_pods_of_the_work_job(reconcile, objects, watched, phase):
+    run(objects)
+    conditions = objects.stored[EVALJOBS, "job"]["status"].setdefault("conditions", [])
+    if phase == "Failed":
+        at = "2026-01-01T00:00:00Z"
+        conditions.append({"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": at})
+    name = child_name("job", UID, Step.WORK)
+    labels = {JOB_UID: UID, STEP: "work"}
+    work = {"metadata": {"name": name, "namespace": "research", "uid": f"uid-{name}", "labels": labels}}
+    held = {
+        "metadata": {
+            "name": "p", "namespace": "research", "uid": "p", "labels": labels, "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "ownerReferences": [{"uid": f"uid-{name}", "controller": True}],
+        },
+        "status": {"containerStatuses": [{"name": "runner", "state": {"terminated": {"exitCode": 75}}}]},
+    }  # fmt: skip
+    objects.stored |= {(JOBS, name): work, (NAMESPACES, "research"): {"metadata": {"name": "research"}}}
+    watched.job(work, gone=False)
+    watched.pod(held, gone=False)
+    reconcile()
+    assert objects.removed == []
+    objects.stored[NAMESPACES, "research"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert reconcile().again_in
+    assert objects.removed == [name]
+
+
+def test_nothing_is_told_of_a_job_that_cannot_be_made_because_its_namespace_goes(reconcile, objects):
+    objects.refuse[JOBS, None], objects.causes = 403, ("NamespaceTerminating",)
+    assert reconcile().again_in
+    assert objects.writes == [(JOBS, None)]
 
 
 def test_a_status_of_a_newer_operator_is_read_as_far_as_it_is_known(reconcile, objects):

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from assay_api.status import ProgressStatus
 from assay_operator.actions import CreateJob, DeleteEvalJob, DeleteJob, SetFinalizer, SetJob, SetWorkload
 from assay_operator.conditions import find
+from assay_operator.decide import decide
 from assay_operator.names import Step
+from assay_operator.summary import shortened
 from assay_operator.views import WorkloadView
 from support.control_plane import PLAN, RESULTS, World, ended, evaljob, planned, runtime
 
@@ -442,10 +445,20 @@ def test_workers_that_run_without_committing_are_told_of_with_the_last_failure()
     assert world.status.phase == "Running"
 
 
-def test_samples_that_are_committed_and_time_in_suspension_end_a_stall():
-    from assay_api.status import ProgressStatus
-    from assay_operator.decide import decide
+def test_without_a_worker_there_is_no_speed_and_no_end_in_sight():
+    world = running()
+    told = ProgressStatus(samplesDone=5, samplesTotal=100, samplesPerSecond=5)
+    world.act(replace(world.observe()[0], progress=told), world.version)
+    world.reconcile()
+    assert world.status.progress.eta is not None
+    for pod in list(world.pods.values()):
+        world.pods[pod.name] = replace(pod, phase="Failed", running=False, exit_code=1)
+    world.reconcile()
+    left = world.status.progress
+    assert (left.samples_done, left.samples_per_second, left.eta) == (5, None, None)
 
+
+def test_samples_that_are_committed_and_time_in_suspension_end_a_stall():
     world = running()
     world.pass_time(600)
     world.reconcile()
@@ -462,8 +475,6 @@ def test_samples_that_are_committed_and_time_in_suspension_end_a_stall():
 
 
 def test_a_long_note_keeps_what_is_wrong_and_what_to_do():
-    from assay_operator.summary import shortened
-
     note = f"s3://evals/{'x' * 300}/plan.json could not be read: the secret key does not belong to the access key; correct it."
     assert shortened(note).startswith("s3://evals/") and shortened(note).endswith("access key; correct it.")
     assert len(shortened(note)) <= 204 and shortened("short") == "short"
