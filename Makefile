@@ -33,7 +33,8 @@ demo: $(VENV)/demo ## evaluate a small vision-language model on easy-VQA with tw
 	$(BIN)/assay run examples/easy-vqa.yaml --workers 2
 
 test: check ## the checks, and all tests that this machine can run
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/integration/kube
+	$(BIN)/python -m pytest tests/integration/kube
 
 check: $(VENV)/dev ## style, types and import rules
 	$(BIN)/ruff check .
