@@ -1,6 +1,8 @@
 """A chat endpoint with a set latency and as little of its own work as possible: `python -m benchmarks.stub_endpoint LATENCY`.
 
-Prints its port. The answer is one of a few words, chosen by a hash of the request, so a run against it is repeatable.
+Prints its port. The answer is one of a few words, chosen by a hash of the request's end, so a run against it is
+repeatable. `GET /stats` tells what was asked since the last such question: requests, most in flight at a time, and the
+seconds from the first request to the last answer.
 """
 
 from __future__ import annotations
@@ -8,20 +10,44 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import sys
+import time
 
 WORDS = ("yes", "no", "circle", "red", "teal", "black", "rectangle", "triangle")
 
 
 def answer(body: bytes) -> bytes:
-    word = WORDS[hashlib.sha256(body).digest()[0] % len(WORDS)]
+    word = WORDS[hashlib.sha256(body[-400:]).digest()[0] % len(WORDS)]
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": word}}
     usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
     return json.dumps({"object": "chat.completion", "choices": [choice], "usage": usage}).encode()
 
 
+class Stats:
+    """What this process was asked, on its own clock."""
+
+    def __init__(self) -> None:
+        self.requests = self.in_flight = self.peak = 0
+        self.first = self.last = 0.0
+
+    def began(self) -> None:
+        self.requests += 1
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        self.first = self.first or time.monotonic()
+
+    def ended(self) -> None:
+        self.in_flight -= 1
+        self.last = time.monotonic()
+
+    def told(self) -> bytes:
+        return json.dumps({"requests": self.requests, "peak": self.peak, "seconds": self.last - self.first}).encode()
+
+
 class Server(asyncio.Protocol):
     latency = 0.02
+    stats = Stats()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -31,15 +57,23 @@ class Server(asyncio.Protocol):
         self.received += data
         while (end := self.received.find(b"\r\n\r\n")) >= 0:
             head = self.received[:end]
-            lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-            stop = end + 4 + (int(lengths[0]) if lengths else 0)
+            length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+            stop = end + 4 + (int(length[1]) if length else 0)
             if len(self.received) < stop:
                 return
             body, self.received = self.received[end + 4 : stop], self.received[stop:]
-            if head.startswith(b"GET"):
+            if head.startswith(b"GET /stats"):
+                told, Server.stats = self.stats.told(), Stats()
+                self.reply(told)
+            elif head.startswith(b"GET"):
                 self.reply(json.dumps({"object": "list", "data": [{"id": "stub"}]}).encode())
             else:
-                asyncio.get_running_loop().call_later(self.latency, self.reply, answer(body))
+                self.stats.began()
+                asyncio.get_running_loop().call_later(self.latency, self.answer, body)
+
+    def answer(self, body: bytes) -> None:
+        self.reply(answer(body))
+        self.stats.ended()
 
     def reply(self, body: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)

@@ -15,6 +15,8 @@ from pydantic.alias_generators import to_camel
 
 from assay_api.errors import Corrupt
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 class Record(BaseModel):
     """A model that is written to the store: snake_case keys, frozen, closed to unknown fields."""
@@ -54,7 +56,7 @@ def canonical(value: Any) -> bytes:
         ValueError: a number is NaN or infinite.
         TypeError: a value is not plain data.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def sha256(data: bytes) -> str:

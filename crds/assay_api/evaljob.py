@@ -91,6 +91,10 @@ class Endpoint(Spec):
     timeout_seconds: float = Field(
         default=600, gt=0, le=86400, description="Seconds after which one request is given up."
     )
+    hedge: bool = Field(
+        default=False,
+        description="Ask a second time, while there is room, what takes far longer than others, at most one request in 20.",
+    )
 
 
 class Model(Spec):

@@ -144,6 +144,8 @@ class Placement(Record):
     max_concurrency: int = Field(default=64, ge=1)
     """Requests in flight of the whole run."""
     timeout_seconds: float = Field(default=600, gt=0)
+    hedge: bool = False
+    """Whether late requests are asked a second time."""
     workers: int = Field(default=1, ge=1)
     """Workers that the documents and the requests in flight are shared out to."""
     retries: int = Field(default=3, ge=0)

@@ -132,6 +132,8 @@ class ModelContext:
     share: Callable[[], int] | None = field(default=None, repr=False)
     """The same at any later time: it falls while there are more workers than planned."""
     timeout: float = 600.0
+    hedge: bool = False
+    """Whether an endpoint may be asked a second time while it is late with an answer."""
     batch_size: int = 1
     cores: int = 1
     """CPU cores this process may use, from the cgroup."""

@@ -1,24 +1,26 @@
-"""One HTTP exchange with an OpenAI-compatible server: bounded in time and size, no redirects, the key in one header
-only."""
+"""Exchanges with one OpenAI-compatible server: bounded in time and size, no redirects, connections kept and reused, the
+key in one header only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import ssl
+import time
 from urllib.parse import urlsplit, urlunsplit
 
 from assay_api.errors import SpecError
+from assay_runner import __version__
 from assay_runner.backends.arguments import MANIFEST
+from assay_runner.backends.http_connection import Connection, ExchangeError, Reply
 
-if TYPE_CHECKING:
-    import aiohttp
+__all__ = ["ExchangeError", "HttpClient", "Reply", "UnreachableError", "UntrustedError"]
 
 LARGEST_BODY = 64 * 2**20
 """Bytes of a response body that are read at most."""
 _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 4.0
 """Shorter than the five seconds after which uvicorn closes idle connections, so that none is reused while it closes."""
-_PIECE = 2**16
 
 
 class UnreachableError(Exception):
@@ -29,25 +31,8 @@ class UntrustedError(Exception):
     """The server's TLS certificate was refused."""
 
 
-class ExchangeError(Exception):
-    """The connection was lost or the answer is no HTTP; `kind` is Connection, Timeout or BadResponse."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-    retry_after: str | None
-
-
 class HttpClient:
-    """A session with one server; connections are kept and reused."""
+    """The connections to one server, in one event loop."""
 
     def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
         """`url` is the base up to and including the version, `timeout` the limit of one exchange in seconds.
@@ -55,74 +40,88 @@ class HttpClient:
         Raises:
             SpecError: the URL holds credentials or is none, or the key cannot stand in a header.
         """
-        self._base, self.shown = _checked(url)
+        self.shown = _checked(url)
         self._key = _header_safe(api_key)
         self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
+        parts = urlsplit(self.shown)
+        assert parts.hostname is not None
+        self._host, self._path = parts.hostname, parts.path
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._lines = _lines(parts.netloc, self._key)
+        self._idle: list[tuple[float, Connection]] = []
+        self._connections: set[Connection] = set()
 
     @property
     def secret(self) -> str | None:
         """The key, for blanking it out of what the server says."""
         return self._key
 
-    def open(self) -> None:
-        """Make the session; inside the event loop that will use it."""
-        import aiohttp
-
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(_CONNECT_SECONDS, self._timeout)),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
     async def close(self) -> None:
         """Close all connections; safe to call twice."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._idle.clear()
+        await asyncio.sleep(0)
 
-    async def exchange(self, method: str, path: str, body: bytes | None = None) -> Reply:
-        """Send one request and read its whole answer, whatever its status.
+    async def exchange(
+        self, method: str, path: str, body: bytes | None = None, *, seconds: float | None = None
+    ) -> Reply:
+        """Send one request and read its whole answer, whatever its status. `seconds` is a limit below the client's own.
 
         Raises:
             UnreachableError: no connection.
             UntrustedError: the certificate was refused.
             ExchangeError: the connection was lost, time ran out, or the answer is too large or no HTTP.
         """
-        import aiohttp
-
-        assert self._session is not None, "open() comes first"
+        limit = self._timeout if seconds is None else min(seconds, self._timeout)
+        connection = self._kept() or await self._connect(min(limit, _CONNECT_SECONDS))
+        head = f"{method} {self._path}/{path} HTTP/1.1\r\n{self._lines}Content-Length: {len(body or b'')}\r\n\r\n"
         try:
-            async with self._session.request(
-                method, f"{self._base}/{path}", data=body, allow_redirects=False
-            ) as response:
-                data = await _read(response)
-                return Reply(response.status, data, response.headers.get("Retry-After"))
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise UntrustedError(str(error)) from error
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise UnreachableError(str(error)) from error
+            return await connection.ask(head.encode("latin-1") + (body or b""), limit)
+        finally:
+            if connection.open:
+                self._idle.append((time.monotonic(), connection))
+            else:
+                self._connections.discard(connection)
+
+    def _kept(self) -> Connection | None:
+        """The connection that was used last: so what is not needed any more ages and is closed."""
+        while self._idle:
+            since, connection = self._idle.pop()
+            if connection.open and time.monotonic() - since < _IDLE_SECONDS:
+                return connection
+            connection.close()
+            self._connections.discard(connection)
+        return None
+
+    async def _connect(self, seconds: float) -> Connection:
+        where = f"{self._host}:{self._port}"
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(LARGEST_BODY), self._host, self._port, ssl=self._tls
+                )
+        except ssl.SSLError as error:
+            raise UntrustedError(f"{where}: {error.reason or error}") from error
         except TimeoutError as error:
-            raise ExchangeError("Timeout", f"no complete answer within {self._timeout:g} s") from error
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
-            raise ExchangeError("BadResponse", f"the answer is broken ({type(error).__name__})") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ExchangeError("Connection", f"the connection was lost ({type(error).__name__})") from error
+            raise UnreachableError(f"{where}: no connection within {seconds:g} s") from error
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise UnreachableError(f"{where}: {reason}") from error
+        self._connections.add(connection)
+        return connection
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    data = bytearray()
-    async for piece in response.content.iter_chunked(_PIECE):
-        data += piece
-        if len(data) > LARGEST_BODY:
-            response.close()
-            raise ExchangeError("BadResponse", f"the body is larger than {LARGEST_BODY >> 20} MiB")
-    return bytes(data)
+def _lines(host: str, key: str | None) -> str:
+    """The head's lines that all requests share."""
+    lines = [f"Host: {host}", f"User-Agent: assay/{__version__}", "Accept: */*", "Content-Type: application/json"]
+    lines += [f"Authorization: Bearer {key}"] if key else []
+    return "".join(f"{line}\r\n" for line in lines)
 
 
-def _checked(url: str) -> tuple[str, str]:
+def _checked(url: str) -> str:
     field = "spec.model.endpoint.url"
     try:
         parts = urlsplit(url)
@@ -135,8 +134,9 @@ def _checked(url: str) -> tuple[str, str]:
         raise SpecError(MANIFEST, field, "it holds a user name or password", "remove it and give the key apart")
     if parts.query or parts.fragment:
         raise SpecError(MANIFEST, field, "it holds a query or a fragment", "end it with the version, such as /v1")
-    base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return base, base
+    if not all("!" <= character <= "~" for character in url):
+        raise SpecError(MANIFEST, field, "it holds spaces or non-ASCII characters", "write them percent-encoded")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
 def _header_safe(api_key: str | None) -> str | None:

@@ -1,5 +1,5 @@
-"""What an HTTP answer means for a sample: an answer, a passing fault, a fault of this request, or the end of the
-run."""
+"""What an HTTP answer means for a sample: an answer, a passing fault of this request or of the endpoint, a lasting fault
+of this request, or the end of the run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-Outcome = Literal["answer", "retry", "row", "fatal"]
+Outcome = Literal["answer", "retry", "load", "away", "row", "fatal"]
+"""`retry`, `load` and `away` may pass: the request's own fault, too many requests, and a gateway without its server."""
 
-_PASSING = frozenset({408, 409, 425, 429})
+_PASSING = frozenset({408, 409, 425})
+_LOAD = frozenset({429, 503, 529})
+_AWAY = frozenset({502, 504})
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|size|window)|maximum context|max_model_len|prompt is too long|too many tokens"
     r"|exceed_context",
@@ -43,6 +46,10 @@ def judge(status: int, body: bytes, secret: str | None) -> Verdict:
         return Verdict("fatal", f"HTTP{status}", f"redirects (HTTP {status}), which is not followed")
     if status == 429 and b"insufficient_quota" in body:
         return Verdict("fatal", "HTTP429", f"has no quota left for this key: {said}")
+    if status in _LOAD:
+        return Verdict("load", f"HTTP{status}", said)
+    if status in _AWAY:
+        return Verdict("away", f"HTTP{status}", said)
     if status in _PASSING or status >= 500:
         return Verdict("retry", f"HTTP{status}", said)
     if status in (400, 413, 422) and _TOO_LONG.search(_reason(body)):

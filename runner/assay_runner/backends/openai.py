@@ -6,13 +6,16 @@ order, each with its own seed, and answers are handed on as they come."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.endpoint import Asked, Endpoint, RequestError
 from assay_runner.backends.http_client import HttpClient
+from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.openai_scoring import Score, decode_scoring
 from assay_runner.backends.openai_wire import (
     Answer,
@@ -23,10 +26,22 @@ from assay_runner.backends.openai_wire import (
     encode_completion,
     encode_scoring,
 )
-from assay_runner.media import Media, MediaError
+from assay_runner.faults import foremost
+from assay_runner.media import MediaError
 
-_OFFLOAD_BYTES = 2**15
-"""Media larger than this are read and encoded in a thread, so that the event loop stays free."""
+BATCH = 16
+"""Requests whose bodies are encoded in one go."""
+_AHEAD_BYTES = 32 << 20
+"""Encoded bodies that may wait to be sent; a larger one waits alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request with its body, or why it has none."""
+
+    request: Request
+    body: bytes = b""
+    fault: ResponseError | None = None
 
 
 class OpenAIBackend:
@@ -36,23 +51,26 @@ class OpenAIBackend:
         self._context, self._client, self._endpoint = context, client, endpoint
         self._api: Api = context.args.get("api", "chat")
         self._extra = context.args.get("extra_body", {})
+        self._media = MediaText()
+        self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
 
     @property
     def capacity(self) -> int:
-        """Batches in flight that keep it busy; a batch is one request."""
-        return self._context.concurrency
+        """Batches in flight that keep it busy."""
+        return -(-self._context.concurrency // BATCH)
 
     async def start(self) -> None:
-        """Open the session and wait until the endpoint answers.
+        """Wait until the endpoint answers.
 
         Raises:
             BackendFailed: it does not, or it refuses the credentials.
         """
-        self._client.open()
         await self._endpoint.wait_until_reachable()
 
     async def close(self) -> None:
         """Close all connections; safe to call twice."""
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+        await self._endpoint.close()
         await self._client.close()
 
     async def stream(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Response]:
@@ -61,50 +79,71 @@ class OpenAIBackend:
         Raises:
             BackendFailed: nothing can be answered any more.
         """
-        finished: asyncio.Queue[asyncio.Task[Response | None]] = asyncio.Queue()
-        # Twice the requests in flight: the next bodies are encoded while the endpoint is busy.
-        room = asyncio.Semaphore(2 * self._context.concurrency)
-        tasks: set[asyncio.Task[Response | None]] = set()
+        ready = _Bodies(_AHEAD_BYTES, self._context.concurrency)
+        done: asyncio.Queue[Response | BaseException | None] = asyncio.Queue(2 * self._context.concurrency)
+        # Twice the requests in flight: one that waits to be tried again keeps no other from being sent.
+        lanes = 2 * self._context.concurrency
 
         async def feed() -> None:
             async for batch in batches:
-                for request in batch:
-                    await room.acquire()
-                    task = asyncio.create_task(self._answer(request))
-                    tasks.add(task)
-                    task.add_done_callback(finished.put_nowait)
+                for one in await asyncio.get_running_loop().run_in_executor(self._encoder, self._encode, batch):
+                    await ready.put(one)
+            ready.end()
 
-        feeder = asyncio.create_task(feed())
-        feeder.add_done_callback(finished.put_nowait)
+        async def ask() -> None:
+            while (one := await ready.get()) is not None:
+                await done.put(await self._answer(one))
+
+        async def work() -> None:
+            failure: BaseException | None = None
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(feed())
+                    for _ in range(lanes):
+                        tasks.create_task(ask())
+            except BaseExceptionGroup as group:
+                failure = foremost(group)
+            await done.put(failure)
+
+        working = asyncio.create_task(work())
         try:
-            while tasks or not feeder.done():
-                task = await finished.get()
-                response = task.result()
-                if response is not None:
-                    tasks.discard(task)
-                    room.release()
-                    yield response
-            await feeder
+            while isinstance(response := await done.get(), Response):
+                yield response
+            if response is not None:
+                raise response
         finally:
-            for open_task in (feeder, *tasks):
-                open_task.cancel()
-            await asyncio.gather(feeder, *tasks, return_exceptions=True)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
-    async def _answer(self, request: Request) -> Response:
+    def _encode(self, batch: Batch) -> list[_Ready]:
+        """The bodies of a batch; in a thread of its own, so that the event loop stays free."""
+        return [self._encoded(request) for request in batch]
+
+    def _encoded(self, request: Request) -> _Ready:
+        name = self._context.name
         try:
             if request.kind == "loglikelihood":
-                return await self._score(request)
-            return await self._generate(request)
+                return _Ready(request, encode_scoring(name, request, self._extra))
+            if self._api == "chat":
+                return _Ready(request, encode_chat(name, request, self._extra, self._media))
+            return _Ready(request, encode_completion(name, request, self._extra))
         except MediaError as error:
-            return _failed(request, "MediaError", str(error), 0)
+            return _Ready(request, fault=ResponseError("MediaError", str(error)))
         except UnsupportedError as error:
-            return _failed(request, "Unsupported", str(error), 0)
-        except RequestError as error:
-            return _failed(request, error.kind, str(error), error.attempts)
+            return _Ready(request, fault=ResponseError("Unsupported", str(error)))
 
-    async def _generate(self, request: Request) -> Response:
-        encode = encode_chat if self._api == "chat" else encode_completion
-        body = await self._encoded(request, partial(encode, self._context.name, request, self._extra))
+    async def _answer(self, ready: _Ready) -> Response:
+        request = ready.request
+        if ready.fault is not None:
+            return Response(key=request.key, error=ready.fault, attempts=0)
+        try:
+            if request.kind == "loglikelihood":
+                return await self._score(request, ready.body)
+            return await self._generate(request, ready.body)
+        except RequestError as error:
+            return Response(key=request.key, error=ResponseError(error.kind, str(error)), attempts=error.attempts)
+
+    async def _generate(self, request: Request, body: bytes) -> Response:
         path = "chat/completions" if self._api == "chat" else "completions"
         decode: Callable[[bytes], Answer] = partial(decode_generation, api=self._api, stop=request.generation.stop)
         asked: Asked[Answer] = await self._endpoint.ask(path, body, decode)
@@ -120,8 +159,7 @@ class OpenAIBackend:
             latency=asked.latency,
         )
 
-    async def _score(self, request: Request) -> Response:
-        body = encode_scoring(self._context.name, request, self._extra)
+    async def _score(self, request: Request, body: bytes) -> Response:
         decode: Callable[[bytes], Score] = partial(
             decode_scoring, prompt=request.prompt or "", continuation=request.continuation or ""
         )
@@ -138,13 +176,48 @@ class OpenAIBackend:
             latency=asked.latency,
         )
 
-    async def _encoded(self, request: Request, encode: Callable[[], bytes]) -> bytes:
-        media = [part for message in request.messages for part in message.parts if isinstance(part, Media)]
-        slow = sum(medium.size for medium in media) > _OFFLOAD_BYTES
-        if slow or any(isinstance(medium.source, Path) for medium in media):
-            return await asyncio.to_thread(encode)
-        return encode()
 
+class _Bodies:
+    """Bodies on their way from the encoder to those who send them, bounded in number and bytes."""
 
-def _failed(request: Request, kind: str, message: str, attempts: int) -> Response:
-    return Response(key=request.key, error=ResponseError(kind, message), attempts=attempts)
+    def __init__(self, most_bytes: int, most: int) -> None:
+        self._most_bytes, self._most = most_bytes, most
+        self._held: deque[_Ready] = deque()
+        self._bytes = 0
+        self._takers: deque[asyncio.Future[None]] = deque()
+        self._room = asyncio.Event()
+        self._ended = False
+
+    async def put(self, one: _Ready) -> None:
+        """Add a body, when there is room for it."""
+        while self._held and (len(self._held) >= self._most or self._bytes + len(one.body) > self._most_bytes):
+            self._room.clear()
+            await self._room.wait()
+        self._held.append(one)
+        self._bytes += len(one.body)
+        self._wake(1)
+
+    def end(self) -> None:
+        """There are no more."""
+        self._ended = True
+        self._wake(len(self._takers))
+
+    async def get(self) -> _Ready | None:
+        """The next body; None when there are no more."""
+        while not self._held:
+            if self._ended:
+                return None
+            taker = asyncio.get_running_loop().create_future()
+            self._takers.append(taker)
+            await taker
+        one = self._held.popleft()
+        self._bytes -= len(one.body)
+        self._room.set()
+        return one
+
+    def _wake(self, count: int) -> None:
+        while count and self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(None)
+                count -= 1

@@ -13,6 +13,7 @@ from assay_runner.backends.arguments import MANIFEST, Argument, check, is_switch
 from assay_runner.backends.base import Description, Generation, Request
 from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
 from assay_runner.backends.http_faults import excerpt
+from assay_runner.backends.openai import BATCH
 from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring
 from assay_runner.backends.openai_wire import RESERVED, BadResponseError, encode_scoring
 
@@ -52,7 +53,7 @@ def describe(model: Model) -> Description:
     api = model.args.get("api", "chat")
     return Description(
         pins={"api": api, "model": model.name},
-        batch_size=1,
+        batch_size=BATCH,
         determinism="best-effort",
         loglikelihood=bool(model.args.get("loglikelihood", False)),
         media=frozenset({"image", "audio", "video"}) if api == "chat" else frozenset(),
@@ -71,7 +72,6 @@ def preflight(model: Model, api_key: str | None) -> None:
 
 
 async def _preflight(model: Model, client: HttpClient) -> None:
-    client.open()
     try:
         _check_models(model, client, await _exchange(client, "GET", "models", None))
         if model.args.get("loglikelihood", False):

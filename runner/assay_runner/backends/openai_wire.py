@@ -6,15 +6,14 @@ llama.cpp share."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from assay_runner.backends.base import Generation, Message, Part, Request, Text
+from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.stopping import cut
-from assay_runner.media import Media, MediaError
 
 Api = Literal["chat", "completions"]
 
@@ -58,14 +57,14 @@ class Answer:
     tokens_out: int | None
 
 
-def encode_chat(model: str, request: Request, extra: Mapping[str, Any]) -> bytes:
+def encode_chat(model: str, request: Request, extra: Mapping[str, Any], media: MediaText) -> bytes:
     """The body of a `chat/completions` call.
 
     Raises:
         MediaError: a medium cannot be read.
         UnsupportedError: audio that is neither WAV nor MP3.
     """
-    messages = [_message(message) for message in request.messages]
+    messages = [_message(message, media) for message in request.messages]
     return _body({"model": model, "messages": messages} | _sampling(request.generation, request.seed), extra)
 
 
@@ -172,30 +171,23 @@ def _sampling(generation: Generation, seed: int) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, media: MediaText) -> dict[str, Any]:
     if all(isinstance(part, Text) for part in message.parts):
         text = "".join(part.text for part in message.parts if isinstance(part, Text))
         return {"role": message.role, "content": text}
-    return {"role": message.role, "content": [_part(part) for part in message.parts]}
+    return {"role": message.role, "content": [_part(part, media) for part in message.parts]}
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, media: MediaText) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.kind == "audio" and part.mime not in _AUDIO:
         raise UnsupportedError(f"audio of type {part.mime} cannot be sent; the API takes WAV and MP3")
-    encoded = base64.b64encode(_read(part)).decode("ascii")
+    encoded = media.of(part)
     if part.kind == "audio":
         return {"type": "input_audio", "input_audio": {"data": encoded, "format": _AUDIO[part.mime]}}
     name = f"{part.kind}_url"
     return {"type": name, name: {"url": f"data:{part.mime};base64,{encoded}"}}
-
-
-def _read(medium: Media) -> bytes:
-    data = medium.read()
-    if not data:
-        raise MediaError("a medium is empty")
-    return data
 
 
 def _optional(document: Mapping[str, Any], name: str, kind: type[str]) -> str | None:

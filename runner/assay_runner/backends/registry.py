@@ -14,7 +14,7 @@ from assay_runner.backends.base import Backend, Description, ModelContext
 from assay_runner.models.cache import ModelCache
 
 _NEEDS = {
-    BackendName.OPENAI: ("aiohttp",),
+    BackendName.OPENAI: ("httptools",),
     BackendName.TRANSFORMERS: ("torch", "transformers", "PIL"),
 }
 
@@ -73,6 +73,7 @@ def open_backend(name: str, context: ModelContext) -> Backend:
 def _open_openai(context: ModelContext) -> Backend:
     from assay_runner.backends.endpoint import Endpoint
     from assay_runner.backends.flow import Flow
+    from assay_runner.backends.hedge import Hedge
     from assay_runner.backends.http_client import HttpClient
     from assay_runner.backends.openai import OpenAIBackend
 
@@ -81,7 +82,8 @@ def _open_openai(context: ModelContext) -> Backend:
     clock, sleep, random = time.monotonic, asyncio.sleep, SystemRandom()
     client = HttpClient(context.url, context.api_key, context.timeout)
     flow = Flow(context.concurrency, clock=clock, sleep=sleep, random=random, share=context.share)
-    endpoint = Endpoint(client, flow, retries=context.retries, clock=clock, sleep=sleep, random=random)
+    hedge = Hedge() if context.hedge else None
+    endpoint = Endpoint(client, flow, retries=context.retries, clock=clock, sleep=sleep, random=random, hedge=hedge)
     return OpenAIBackend(context, client, endpoint)
 
 

@@ -94,6 +94,7 @@ def make_plan(
         url=endpoint.url if endpoint else None,
         max_concurrency=endpoint.max_concurrency if endpoint else 64,
         timeout_seconds=endpoint.timeout_seconds if endpoint else 600,
+        hedge=endpoint.hedge if endpoint else False,
         workers=job.spec.replicas,
         retries=job.spec.error_policy.retries,
         max_error_rate=job.spec.error_policy.max_error_rate,

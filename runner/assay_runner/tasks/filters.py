@@ -126,6 +126,8 @@ def strip_tags(text: str, tags: Iterable[Sequence[str]]) -> str:
     """
     stripped = text
     for start, end in tags:
+        if end not in stripped:
+            continue
         stripped = re.sub(rf"{re.escape(start)}.*?{re.escape(end)}", "", stripped, flags=re.DOTALL)
         stripped = stripped.rpartition(end)[2]
     return text if stripped == text else stripped.strip()

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from inspect import Parameter, signature
 from pathlib import Path
@@ -96,6 +97,9 @@ class TaskCode:
         """Make the folder's modules importable, and put them away afterwards."""
         with _LOCK:
             outer = _Finder.active
+            if outer is self:
+                yield
+                return
             hidden = self._hide(self._own | compat.served())
             sys.modules.update(self._modules)
             _Finder.active = self
@@ -190,43 +194,64 @@ def _interrupted(error: BaseException) -> bool:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the generators that task code draws from, and give them back as they were."""
-    import numpy.random  # before the call: a function that imports it first would draw unseeded numbers
+    import numpy.random
 
-    before, numpy_before = random.getstate(), numpy.random.get_state()
-    random.seed(seed)
-    numpy.random.seed(seed)
-    try:
+    with generators_kept():
+        random.seed(seed)
+        numpy.random.seed(seed)
         yield
-    finally:
-        random.setstate(before)
-        numpy.random.set_state(numpy_before)
+
+
+class _Generators:
+    """Whether somebody further out gives the generators back; under the lock of task code."""
+
+    kept = False
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Give the generators of `random` and numpy back as they were. Inside another one this costs nothing: whoever calls
+    task code for many documents in a row saves them once."""
+    import numpy.random  # before any call: a function that imports it first would draw unseeded numbers
+
+    with _LOCK:
+        if _Generators.kept:
+            yield
+            return
+        before, numpy_before = random.getstate(), numpy.random.get_state()
+        _Generators.kept = True
+        try:
+            yield
+        finally:
+            _Generators.kept = False
+            random.setstate(before)
+            numpy.random.set_state(numpy_before)
+
+
+@lru_cache(maxsize=1024)
+def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    try:
+        return tuple(signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return ()
+
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
     """Whether `function` can be called with `count` positional arguments."""
-    try:
-        parameters = signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    positional = [
-        each for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    return len(positional) >= count or any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
+    parameters = _parameters(function)
+    positional = sum(each.kind in _POSITIONAL for each in parameters)
+    return positional >= count or any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
 
 
 def requires(function: Callable[..., Any], count: int) -> bool:
     """Whether `function` cannot be called with fewer than `count` positional arguments."""
-    try:
-        parameters = signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(each.kind in positional and each.default is Parameter.empty for each in parameters) >= count
+    needed = (each.kind in _POSITIONAL and each.default is Parameter.empty for each in _parameters(function))
+    return sum(needed) >= count
 
 
 def names_of(function: Callable[..., Any]) -> set[str]:
     """Names of the function's parameters."""
-    try:
-        return set(signature(function).parameters)
-    except (TypeError, ValueError):
-        return set()
+    return {each.name for each in _parameters(function)}

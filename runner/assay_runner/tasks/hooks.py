@@ -7,6 +7,7 @@ handed copies of their own and are seeded by (spec.seed, task, document, hook), 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from assay_runner.media import Media
 from assay_runner.statistics.seeds import derive_seed
 from assay_runner.tasks.config import TaskConfig, functions
 from assay_runner.tasks.errors import TaskError
-from assay_runner.tasks.functions import TaskCode, names_of, requires, takes
+from assay_runner.tasks.functions import TaskCode, generators_kept, names_of, requires, takes
 from assay_runner.tasks.media_values import Handed
 from assay_runner.tasks.templates import Text
 from assay_runner.tasks.yaml import FunctionRef
@@ -29,6 +30,10 @@ class Code:
         self._root = root
         self._folders: dict[str, TaskCode] = {}
         self._found: dict[FunctionRef, Any] = {}
+
+    def in_a_row(self) -> AbstractContextManager[None]:
+        """While this is open, calls of functions share what each would otherwise save and put back by itself."""
+        return nullcontext() if self._root is None else generators_kept()
 
     def folder(self, reference: FunctionRef) -> TaskCode:
         """The code of the folder that the reference is meant from."""

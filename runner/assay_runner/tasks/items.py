@@ -24,6 +24,8 @@ def to_plain(item: Any, metric: str, *, tags: bool = True) -> Any:
     if item is None or isinstance(item, bool | int):
         return item
     if isinstance(item, str):
+        if item.isascii():
+            return item
         return item.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(item, float):
         if math.isfinite(item):

@@ -21,6 +21,7 @@ _KEPT_VIDEOS = 8
 """Videos that stay on disk between calls: the hooks of one document ask for the same ones, and a dataset's do not fit."""
 _VIDEOS: dict[str, Path] = {}
 """Digest → file, the latest used last."""
+_SCALARS = (str, int, float, bytes, type(None))
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
@@ -55,6 +56,8 @@ class Handed:
             raise TaskError("MediaError", f"what the task handed back cannot be encoded: {error}") from error
 
     def _python(self, value: Any) -> Any:
+        if isinstance(value, _SCALARS):
+            return value
         if isinstance(value, Media):
             opened = _opened(value)
             self._given.append((opened, value))
@@ -68,6 +71,8 @@ class Handed:
 
 def holds_media(value: Any) -> bool:
     """Whether a value is a medium, or holds one at any depth."""
+    if isinstance(value, _SCALARS):
+        return False
     if isinstance(value, Mapping):
         return any(holds_media(inner) for inner in value.values())
     return isinstance(value, Media) or (isinstance(value, list) and any(holds_media(inner) for inner in value))

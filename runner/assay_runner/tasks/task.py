@@ -7,6 +7,7 @@ corpus score, an aggregation of the task's own) is left to the reducer, which ge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,10 @@ class Task:
             task=self._config.task,
             same_split=self.fewshot_split == self._config.evaluated_split,
         )
+
+    def in_a_row(self) -> AbstractContextManager[None]:
+        """For building or scoring many documents: cheaper than each by itself, with the same outcome."""
+        return self._code.in_a_row()
 
     def build(self, document: int, doc: Doc, examples: Sequence[Doc]) -> list[Sample]:
         """The samples of a document, one per repeat.

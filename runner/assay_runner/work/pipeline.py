@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from assay_api.layout import ChunkId
 from assay_api.records import SampleRecord
@@ -44,6 +45,10 @@ class _OpenDocument:
     samples: Sequence[Sample]
     responses: list[list[Response | None]]
     missing: int
+
+    @property
+    def answers(self) -> list[list[Response]]:
+        return [[response for response in responses if response is not None] for responses in self.responses]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +178,12 @@ class Pipeline:
                 self._record(document.chunk, records)
                 self._commit_when_complete(document.chunk)
 
-    def _score_all(self, documents: Iterable[_OpenDocument]) -> list[list[SampleRecord]]:
-        return [
-            self._stages[opened.chunk.id.task].score(
-                opened.doc,
-                opened.samples,
-                [[response for response in responses if response is not None] for responses in opened.responses],
-            )
-            for opened in documents
-        ]
+    def _score_all(self, documents: Sequence[_OpenDocument]) -> list[list[SampleRecord]]:
+        """The records of documents; those of one task that follow each other are scored in a row."""
+        records: list[list[SampleRecord]] = []
+        for task, opened in groupby(documents, key=lambda document: document.chunk.id.task):
+            records += self._stages[task].score([(one.doc, one.samples, one.answers) for one in opened])
+        return records
 
     def _record(self, chunk: _OpenChunk, records: Iterable[SampleRecord]) -> None:
         chunk.records.update((record.id, record) for record in records)

@@ -76,6 +76,7 @@ def model_context(
         concurrency=requests_in_flight(placement, settings.index, placement.workers),
         share=lambda: requests_in_flight(placement, settings.index, live()),
         timeout=placement.timeout_seconds,
+        hedge=placement.hedge,
         batch_size=plan.batch_size,
         cores=cores,
         cache=cache,

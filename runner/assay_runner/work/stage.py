@@ -16,6 +16,8 @@ from assay_runner.tasks.task import Sample, Task, TaskError
 
 Built = tuple[int, Doc, Sequence[Sample] | TaskError]
 """Document number, document, and its samples or why there are none."""
+Answered = tuple[Doc, Sequence[Sample], Sequence[Sequence[Response]]]
+"""Document, its samples, and each sample's answers."""
 
 
 class Stage:
@@ -48,7 +50,8 @@ class Stage:
 
     def build(self, start: int, docs: Sequence[Doc]) -> list[Built]:
         """The samples of `docs`, which begin at document number `start`."""
-        return [(document, doc, self._build(document, doc)) for document, doc in enumerate(docs, start)]
+        with self._task.in_a_row():
+            return [(document, doc, self._build(document, doc)) for document, doc in enumerate(docs, start)]
 
     def _build(self, document: int, doc: Doc) -> Sequence[Sample] | TaskError:
         try:
@@ -61,9 +64,10 @@ class Stage:
             return []
         return [self._pool.read(place, place + 1)[0] for place in self._task.choose_examples(document, len(self._pool))]
 
-    def score(self, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[Response]]) -> list[SampleRecord]:
-        """The records of one document, one per repeat."""
-        return self._task.score(doc, samples, responses)
+    def score(self, answered: Sequence[Answered]) -> list[list[SampleRecord]]:
+        """The records of every document, one per repeat."""
+        with self._task.in_a_row():
+            return [self._task.score(*one) for one in answered]
 
     def failed(self, document: int, error: TaskError) -> list[SampleRecord]:
         """Error records of a document that could not be built."""

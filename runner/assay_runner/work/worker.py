@@ -19,11 +19,11 @@ from assay_api.layout import ChunkId
 from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.backends.base import Backend
+from assay_runner.faults import foremost
 from assay_runner.store.base import Store
 from assay_runner.work.assignment import Situation, Turn, choose, share
 from assay_runner.work.board import Board, RunFigures
 from assay_runner.work.commit import Outcome
-from assay_runner.work.faults import foremost
 from assay_runner.work.pipeline import Committed, Pipeline
 from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.stage import Stage

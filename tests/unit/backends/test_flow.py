@@ -1,4 +1,4 @@
-"""How requests are held back, on a clock that tests turn."""
+"""How requests are held back, on a clock that jumps."""
 
 import asyncio
 from random import Random
@@ -9,25 +9,11 @@ from hypothesis import strategies as st
 
 from assay_runner.backends.base import BackendFailed
 from assay_runner.backends.flow import Flow, jittered
+from support.virtual_time import run
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
-def make(limit: int = 4, outage: float = 120.0) -> tuple[Flow, Time]:
-    time = Time()
-    return Flow(limit, clock=time.clock, sleep=time.sleep, random=Random(1), outage_seconds=outage), time
+def make(limit: int = 4, **more) -> Flow:
+    return Flow(limit, clock=asyncio.get_running_loop().time, sleep=asyncio.sleep, random=Random(1), **more)
 
 
 @given(st.integers(0, 50), st.floats(1, 100), st.integers(0, 2**32))
@@ -40,12 +26,13 @@ async def _peak(flow: Flow, requests: int) -> int:
 
     async def one() -> None:
         nonlocal inside, peak
-        await flow.admit()
+        ticket = await flow.admit()
         inside += 1
         peak = max(peak, inside)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        flow.good(ticket)
         inside -= 1
-        await flow.leave()
+        flow.leave(ticket)
 
     await asyncio.gather(*(one() for _ in range(requests)))
     return peak
@@ -53,123 +40,86 @@ async def _peak(flow: Flow, requests: int) -> int:
 
 def test_no_more_are_in_flight_than_the_limit_and_all_get_in() -> None:
     async def scenario() -> int:
-        flow, _ = make(limit=4)
-        return await _peak(flow, 40)
+        return await _peak(make(limit=4), 40)
 
-    assert asyncio.run(scenario()) == 4
+    assert run(scenario()) == 4
 
 
 def test_a_share_that_shrinks_and_grows_is_kept_to_and_all_get_in() -> None:
     async def scenario() -> list[int]:
-        time, share = Time(), [4]
-        flow = Flow(4, clock=time.clock, sleep=time.sleep, random=Random(1), share=lambda: share[0])
+        share = [4]
+        flow = make(limit=4, share=lambda: share[0])
         peaks = []
         for share[0] in (4, 1, 3, 9):
             peaks.append(await _peak(flow, 40))
         return peaks
 
-    assert asyncio.run(scenario()) == [4, 1, 3, 4]
-
-
-def test_one_complaint_of_overload_shrinks_once_and_good_answers_grow_back_to_the_limit() -> None:
-    async def scenario() -> tuple[int, int, int]:
-        flow, _ = make(limit=9)
-        tickets = [await flow.admit() for _ in range(9)]
-        for ticket in tickets:
-            flow.overloaded(ticket)
-        shrunk = flow.allowed
-        for _ in range(7):
-            flow.succeeded()
-        grown = flow.allowed
-        for _ in range(100):
-            flow.succeeded()
-        return shrunk, grown, flow.allowed
-
-    shrunk, grown, final = asyncio.run(scenario())
-    assert (shrunk, final) == (6, 9)
-    assert 6 < grown < 9
-
-
-def test_overload_never_stops_everything() -> None:
-    async def scenario() -> int:
-        flow, _ = make(limit=8)
-        for _ in range(50):
-            ticket = await flow.admit()
-            flow.overloaded(ticket)
-            await flow.leave()
-        return flow.allowed
-
-    assert asyncio.run(scenario()) == 1
+    assert run(scenario()) == [4, 1, 3, 4]
 
 
 def test_a_pause_holds_back_everybody_until_it_is_over() -> None:
     async def scenario() -> float:
-        flow, time = make()
+        flow = make()
+        began = asyncio.get_running_loop().time()
         flow.pause(7)
         await flow.admit()
-        return time.now
+        return asyncio.get_running_loop().time() - began
 
-    assert asyncio.run(scenario()) == pytest.approx(107)
-
-
-def test_in_an_outage_one_request_at_a_time_tries_and_then_all_go_on() -> None:
-    async def scenario() -> tuple[int, int, int]:
-        flow, _ = make(limit=4)
-        ticket = await flow.admit()
-        flow.unreachable(ticket, "there", "refused")
-        await flow.leave()
-        during = flow.allowed
-        await flow.admit()
-        flow.answered()
-        await flow.leave()
-        return during, flow.allowed, await _peak(flow, 10)
-
-    assert asyncio.run(scenario()) == (1, 4, 4)
+    assert run(scenario()) == pytest.approx(7)
 
 
-def test_an_outage_beyond_its_budget_ends_the_worker_and_one_within_it_does_not() -> None:
-    async def scenario() -> tuple[float, str]:
-        flow, time = make(outage=120)
-        began = time.now
-        with pytest.raises(BackendFailed) as failure:
-            while True:
-                ticket = await flow.admit()
-                try:
-                    flow.unreachable(ticket, "http://there/v1", "connection refused")
-                finally:
-                    await flow.leave()
-        return time.now - began, str(failure.value)
+@given(st.integers(1, 8), st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=30))
+def test_whoever_gives_up_waiting_takes_no_place_with_him(limit: int, steps: list[tuple[int, bool]]) -> None:
+    async def scenario() -> int:
+        flow = make(limit=limit)
 
-    waited, message = asyncio.run(scenario())
-    assert 120 < waited < 130
-    assert "http://there/v1" in message
-    assert "connection refused" in message
-
-
-def test_an_answer_between_two_outages_starts_the_budget_anew() -> None:
-    async def scenario() -> None:
-        flow, time = make(outage=10)
-        for _ in range(5):
+        async def one(seconds: int) -> None:
             ticket = await flow.admit()
-            flow.unreachable(ticket, "there", "refused")
-            await flow.leave()
-            time.now += 8
-            await flow.admit()
-            flow.answered()
-            await flow.leave()
+            try:
+                await asyncio.sleep(seconds / 10)
+            finally:
+                flow.leave(ticket)
 
-    asyncio.run(scenario())
+        tasks = []
+        for seconds, given_up in steps:
+            task = asyncio.create_task(one(seconds))
+            await asyncio.sleep(0.1)
+            tasks.append(task)
+            if given_up:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return await asyncio.wait_for(_peak(flow, 20), 100)
+
+    assert run(scenario()) == limit
 
 
-def test_many_refusals_of_one_moment_are_one_step_of_backoff() -> None:
-    async def scenario() -> float:
-        flow, time = make(limit=64)
-        tickets = [await flow.admit() for _ in range(64)]
-        for ticket in tickets:
-            flow.unreachable(ticket, "there", "refused")
-            await flow.leave()
-        began = time.now
+def test_all_who_wait_are_told_when_no_request_will_be_answered() -> None:
+    async def scenario() -> list[BaseException | None]:
+        flow = make(limit=1)
         await flow.admit()
-        return time.now - began
+        waiting = [asyncio.create_task(flow.admit()) for _ in range(5)]
+        await asyncio.sleep(1)
+        flow.fail(BackendFailed("gone"))
+        await asyncio.wait(waiting)
+        with pytest.raises(BackendFailed, match="gone"):
+            await flow.admit()
+        return [task.exception() for task in waiting]
 
-    assert asyncio.run(scenario()) <= 1.0
+    assert all(isinstance(error, BackendFailed) for error in run(scenario()))
+
+
+def test_after_an_outage_one_request_goes_first_and_then_twice_as_many_each_time() -> None:
+    async def scenario() -> list[int]:
+        flow = make(limit=16)
+        widths = []
+        flow.lost()
+        assert flow.allowed == 0
+        flow.back()
+        for _ in range(6):
+            widths.append(flow.allowed)
+            for ticket in [await flow.admit() for _ in range(flow.allowed)]:
+                flow.good(ticket)
+                flow.leave(ticket)
+        return widths
+
+    assert run(scenario()) == [1, 2, 4, 8, 16, 16]

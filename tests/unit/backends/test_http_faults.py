@@ -14,10 +14,23 @@ def error(message: str, **more: str) -> bytes:
     return json.dumps({"error": {"message": message, **more}}).encode()
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
-def test_passing_faults_are_tried_again(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "whose"),
+    [
+        (408, "retry"),
+        (409, "retry"),
+        (425, "retry"),
+        (500, "retry"),
+        (429, "load"),
+        (503, "load"),
+        (529, "load"),
+        (502, "away"),
+        (504, "away"),
+    ],
+)
+def test_passing_faults_are_tried_again_and_told_apart_by_whose_they_are(status: int, whose: str) -> None:
     verdict = judge(status, error("busy"), None)
-    assert (verdict.outcome, verdict.kind) == ("retry", f"HTTP{status}")
+    assert (verdict.outcome, verdict.kind) == (whose, f"HTTP{status}")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 301, 307])

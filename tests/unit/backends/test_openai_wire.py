@@ -3,6 +3,7 @@
 import base64
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_runner.backends.base import Generation, Message, Request, Text
+from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.openai_wire import (
     BadResponseError,
     FilteredError,
@@ -37,7 +39,7 @@ def chat(message: Any, **choice: Any) -> bytes:
     return json.dumps({"choices": [{"message": message, "finish_reason": "stop", **choice}]}).encode()
 
 
-@pytest.mark.parametrize("encode", [encode_chat, encode_completion])
+@pytest.mark.parametrize("encode", [partial(encode_chat, media=MediaText()), encode_completion])
 def test_every_sampling_setting_is_sent(encode: Any) -> None:
     body = json.loads(encode("m", request(), {}))
     sampling = {key: value for key, value in body.items() if key not in ("model", "messages", "prompt")}
@@ -53,7 +55,7 @@ def test_every_sampling_setting_is_sent(encode: Any) -> None:
 
 
 def test_what_is_not_set_is_not_sent() -> None:
-    body = json.loads(encode_chat("m", request(generation=Generation()), {}))
+    body = json.loads(encode_chat("m", request(generation=Generation()), {}, MediaText()))
     assert set(body) == {"model", "messages", "max_tokens", "temperature", "seed"}
 
 
@@ -64,14 +66,18 @@ def test_text_arrives_as_it_was_or_is_refused(first: str, second: str) -> None:
         (first + second).encode()
     except UnicodeEncodeError:
         with pytest.raises(UnsupportedError):
-            encode_chat("m", asked, {})
+            encode_chat("m", asked, {}, MediaText())
         return
-    assert json.loads(encode_chat("m", asked, {}))["messages"] == [{"role": "user", "content": first + second}]
+    assert json.loads(encode_chat("m", asked, {}, MediaText()))["messages"] == [
+        {"role": "user", "content": first + second}
+    ]
 
 
 def test_media_travel_as_the_bytes_they_are() -> None:
     wav = b"RIFF\0\0\0\0WAVEfmt "
-    body = json.loads(encode_chat("m", request(from_bytes(PNG), Text("what?"), from_bytes(wav)), {"user": "me"}))
+    body = json.loads(
+        encode_chat("m", request(from_bytes(PNG), Text("what?"), from_bytes(wav)), {"user": "me"}, MediaText())
+    )
     image, text, audio = body["messages"][0]["content"]
     kind, _, data = image["image_url"]["url"].partition(",")
     assert (kind, base64.b64decode(data)) == ("data:image/png;base64", PNG)
@@ -83,7 +89,7 @@ def test_media_travel_as_the_bytes_they_are() -> None:
 
 def test_audio_the_api_has_no_name_for_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="audio/flac"):
-        encode_chat("m", request(from_bytes(b"fLaC" + bytes(20))), {})
+        encode_chat("m", request(from_bytes(b"fLaC" + bytes(20))), {}, MediaText())
 
 
 def test_media_cannot_go_through_the_completions_api() -> None:

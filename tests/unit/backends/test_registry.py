@@ -73,7 +73,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_repeating_its_secrets
 def test_what_is_pinned_of_an_endpoint_says_nothing_of_its_address() -> None:
     one, other = describe(endpoint(url="http://here/v1"), 1), describe(endpoint(url="https://there:99/v1/"), 4)
     assert one == other
-    assert (one.batch_size, one.determinism, one.loglikelihood) == (1, "best-effort", False)
+    assert (one.batch_size, one.determinism, one.loglikelihood) == (16, "best-effort", False)
     assert describe(endpoint({"loglikelihood": True}), 1).loglikelihood
 
 
@@ -82,10 +82,10 @@ def test_media_go_to_the_chat_api_only() -> None:
     assert describe(endpoint({"api": "completions"}), 1).media == frozenset()
 
 
-@pytest.mark.parametrize("module", ["aiohttp", "torch"])
+@pytest.mark.parametrize("module", ["httptools", "torch"])
 def test_a_missing_extra_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    name = "openai" if module == "aiohttp" else "transformers"
+    name = "openai" if module == "httptools" else "transformers"
     with pytest.raises(SpecError, match=rf"pip install 'assay\[{name}\]'"):
         open_backend(name, context())
 
@@ -101,7 +101,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown() -> None
 
 def test_an_endpoint_run_imports_no_engine_and_planning_imports_no_client() -> None:
     code = (
-        "import sys; from assay_runner.backends import registry; heavy = {'torch', 'transformers', 'aiohttp', 'PIL'};"
+        "import sys; from assay_runner.backends import registry; heavy = {'torch', 'transformers', 'httptools', 'PIL'};"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys();"
         "from assay_runner.backends.base import ModelContext;"
         "registry.open_backend('openai', ModelContext('m', None, {}, {}, 0, url='http://here/v1'));"
