@@ -13,7 +13,7 @@ KIND_CLUSTER := assay
 KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench e2e clean
+.PHONY: help demo test check bench peer e2e clean
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
@@ -44,6 +44,11 @@ check: $(VENV)/dev ## style, types and import rules
 
 bench: $(VENV)/dev ## one JSON line of figures per case
 	$(BIN)/python -m benchmarks
+
+peer: ## lmms-eval for `make bench`, in a virtual environment of its own (several GB)
+	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.14.1 torchvision==0.29.1 'lmms-eval[core]==0.7.3'
 
 e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, kind, kubectl, helm)
 	kind get clusters | grep -qx $(KIND_CLUSTER) || kind create cluster --name $(KIND_CLUSTER) --config kind-config.yaml --wait 180s

@@ -1,8 +1,8 @@
 """A chat endpoint with a set latency and as little of its own work as possible: `python -m benchmarks.stub_endpoint LATENCY`.
 
 Prints its port. The answer is one of a few words, chosen by a hash of the request's end, so a run against it is
-repeatable. `GET /stats` tells what was asked since the last such question: requests, most in flight at a time, and the
-seconds from the first request to the last answer.
+repeatable. `GET /stats` tells what was asked since the last `GET /reset`: requests, most in flight at a time, and when the
+first request and the last answer were, by the system's monotonic clock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Stats:
         self.last = time.monotonic()
 
     def told(self) -> bytes:
-        return json.dumps({"requests": self.requests, "peak": self.peak, "seconds": self.last - self.first}).encode()
+        times = {"first": self.first, "last": self.last, "seconds": self.last - self.first}
+        return json.dumps({"requests": self.requests, "peak": self.peak} | times).encode()
 
 
 class Server(asyncio.Protocol):
@@ -63,8 +64,10 @@ class Server(asyncio.Protocol):
                 return
             body, self.received = self.received[end + 4 : stop], self.received[stop:]
             if head.startswith(b"GET /stats"):
-                told, Server.stats = self.stats.told(), Stats()
-                self.reply(told)
+                self.reply(self.stats.told())
+            elif head.startswith(b"GET /reset"):
+                self.reply(self.stats.told())
+                Server.stats = Stats()
             elif head.startswith(b"GET"):
                 self.reply(json.dumps({"object": "list", "data": [{"id": "stub"}]}).encode())
             else:

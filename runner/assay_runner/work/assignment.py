@@ -1,4 +1,5 @@
-"""Decides which chunk a worker takes next: first its own share, then the far end of whoever has most left to do.
+"""Decides which chunk a worker takes next: first its own share, then the far end of whoever has most left to do. A slow
+worker leaves the last chunks to others who would be done with all of them before it was done with one.
 
 Pure policy over what the worker knows. Nothing here is needed for correct numbers (the commit protocol sees to that); it
 only keeps workers busy and out of each other's way. Others' clocks are never compared: `silent` and `held` are measured
@@ -17,6 +18,10 @@ from assay_api.layout import ChunkId
 
 PATIENCE = 600.0
 """Seconds a live worker may hold a chunk while nobody has finished one yet."""
+_SHORTEST = 3.0
+"""Seconds that a chunk is left to its live holder in any case: reports are no finer."""
+_MUCH = 1.25
+"""What has to lie between two estimates of time before one is acted on."""
 
 
 class Turn(Enum):
@@ -58,6 +63,8 @@ class Situation:
     peers: Sequence[Peer]
     durations: Sequence[float]
     """Seconds that chunks took this worker."""
+    rate: float = 0.0
+    """Chunks per second of this worker; 0 when it has not committed one yet."""
 
 
 def share(chunks: Sequence[ChunkId], index: int, workers: int) -> Sequence[ChunkId]:
@@ -73,6 +80,8 @@ def choose(situation: Situation, random: Random) -> ChunkId | Turn:
         return Turn.FINISHED
     taken = {chunk for peer in here.peers if peer.live for chunk in peer.held} | set(here.open)
     free = [chunk for chunk in left if chunk not in taken]
+    if free and _others_are_sooner(here, len(free)):
+        return Turn.WAIT
     own = (
         set(share(here.chunks, here.index, here.workers))
         if here.index is not None and here.index < here.workers
@@ -84,6 +93,15 @@ def choose(situation: Situation, random: Random) -> ChunkId | Turn:
     if free:
         return _from_the_slowest(here, set(free), random)
     return _overdue(here, left) or Turn.WAIT
+
+
+def _others_are_sooner(here: Situation, free: int) -> bool:
+    """Whether the other workers would have done all free chunks before this one has done its first."""
+    rates = [peer.rate for peer in here.peers if peer.live]
+    if not here.rate or not any(rates):
+        return False
+    # The second term keeps the fastest of all from waiting for anybody.
+    return 1 / here.rate > _MUCH * max(free / sum(rates), 1 / max(rates))
 
 
 def _from_the_slowest(here: Situation, free: set[ChunkId], random: Random) -> ChunkId:
@@ -102,9 +120,18 @@ def _from_the_slowest(here: Situation, free: set[ChunkId], random: Random) -> Ch
 
 def _overdue(here: Situation, left: Sequence[ChunkId]) -> ChunkId | None:
     pace = [1 / peer.rate for peer in here.peers if peer.rate > 0] + list(here.durations)
-    limit = 2 * median(pace) if pace else PATIENCE
+    limit = max(_SHORTEST, 2 * median(pace)) if pace else PATIENCE
     for chunk in left:
-        held = [peer.held[chunk] for peer in here.peers if peer.live and chunk in peer.held]
-        if held and chunk not in here.open and min(held) > limit:
+        holders = [peer for peer in here.peers if peer.live and chunk in peer.held]
+        if holders and chunk not in here.open and all(_late(here, peer, chunk, limit) for peer in holders):
             return chunk
     return None
+
+
+def _late(here: Situation, holder: Peer, chunk: ChunkId, limit: float) -> bool:
+    """Whether a chunk has been held for too long, or will be by a holder that is slow throughout."""
+    held = holder.held[chunk]
+    if held > limit:
+        return True
+    whole = 1 / holder.rate if holder.rate else 0.0
+    return bool(here.rate and whole > limit and whole - held > _MUCH / here.rate)

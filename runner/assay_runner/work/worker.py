@@ -249,6 +249,7 @@ class Worker:
             workers=self._settings.workers,
             peers=self._board.peers,
             durations=self.tally.durations,
+            rate=self.tally.chunks / self.tally.busy if self.tally.busy else 0.0,
         )
 
     async def _pause(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,40 @@ def test_chunks_under_a_live_worker_are_left_to_it_and_those_of_a_silent_one_are
 def test_a_chunk_held_for_more_than_twice_the_median_is_done_again():
     held = {CHUNKS[11]: 4.1}
     assert take(committed=set(CHUNKS[:11]), peers=(Peer(2, True, 0.5, held),), durations=(2.0, 2.0)) == CHUNKS[11]
+
+
+def test_a_chunk_held_for_less_than_reports_can_tell_is_left_alone():
+    held = {CHUNKS[11]: 2.9}
+    assert take(committed=set(CHUNKS[:11]), peers=(Peer(2, True, 5.0, held),), durations=(0.2, 0.2)) is Turn.WAIT
+
+
+def test_a_chunk_of_a_holder_that_is_slow_throughout_is_done_again_when_that_is_sooner():
+    peers = (Peer(1, True, 0.25, {}), Peer(2, True, 0.05, {CHUNKS[11]: 1.0}))
+    assert take(committed=set(CHUNKS[:11]), peers=peers, durations=(4.0,), rate=0.25) == CHUNKS[11]
+    soon = (Peer(1, True, 0.25, {}), Peer(2, True, 0.05, {CHUNKS[11]: 7.9}))
+    assert take(committed=set(CHUNKS[:11]), peers=soon, durations=(4.0,), rate=0.05) is Turn.WAIT
+
+
+@pytest.mark.parametrize(("left", "taken"), [(12, True), (10, True), (9, False), (1, False)])
+def test_a_slow_worker_leaves_the_last_chunks_to_those_who_do_them_all_before_it_does_one(left, taken):
+    peers = tuple(Peer(index, True, 1.0, {}) for index in (1, 2, 3))
+    turn = take(committed=set(CHUNKS[: 12 - left]), workers=4, peers=peers, durations=(4.0,), rate=0.25)
+    assert (turn is not Turn.WAIT) == taken
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(1, 12))
+def test_whatever_the_rates_somebody_takes_a_free_chunk(rates, left):
+    turns = [
+        take(
+            index=index,
+            workers=len(rates),
+            committed=set(CHUNKS[: 12 - left]),
+            rate=rate,
+            peers=tuple(Peer(other, True, each, {}) for other, each in enumerate(rates) if other != index),
+        )
+        for index, rate in enumerate(rates)
+    ]
+    assert any(turn in CHUNKS for turn in turns)
 
 
 def test_a_chunk_that_hangs_is_taken_over_even_when_nobody_knows_how_long_one_takes():
