@@ -62,14 +62,25 @@ def show(store: Store, run: str, *, as_json: bool) -> int:
         raise Incomplete(
             f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`."
         ) from error
+    report = _report(store)
     if as_json:
+        print(report, file=sys.stderr)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return EXIT_DONE
     _table(Results.decode(data, store.location(layout.RESULTS)))
     print(f"results: {store.location(layout.RESULTS)}")
     print(f"samples: {store.location(layout.SAMPLES)}")
+    print(report, file=sys.stderr if report.startswith("assay: ") else sys.stdout)
     return EXIT_DONE
+
+
+def _report(store: Store) -> str:
+    """Where the report is, or why there is none."""
+    failure = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN)).report_failure
+    if failure is None:
+        return f"report:  {store.location(layout.REPORT)}"
+    return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
 
 
 def _table(results: Results) -> None:

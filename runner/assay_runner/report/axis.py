@@ -24,6 +24,12 @@ def seconds(value: float | None) -> str:
     return f"{_three(value / 3600)} h"
 
 
+def tick(text: str) -> str:
+    """A number with its unit, without zeros that say nothing."""
+    figure, space, unit = text.partition(" ")
+    return f"{figure.rstrip('0').rstrip('.') if '.' in figure else figure}{space}{unit}"
+
+
 def rate(value: float) -> str:
     """A number per second, with three digits."""
     return _three(value)
@@ -49,12 +55,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def powers(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten within [low, high]; the powers alone when that is more than seven."""
+    """Multiples of the powers of ten within [low, high]: all, or 1, 2 and 5, or the powers alone, to be eight at most."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1, 2, 5), (1,)):
+    for factors in (range(1, 10), (1, 2, 5), (1,)):
         found = [factor * 10.0**exponent for exponent in exponents for factor in factors]
         found = [value for value in found if low <= value <= high]
-        if len(found) <= 7:
+        if len(found) <= 8:
             break
     return found
 

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from markupsafe import Markup
 
 from assay_api.results import Histogram, Percentiles, Timeline
-from assay_runner.report.axis import number, powers, rate, seconds, ticks
+from assay_runner.report.axis import number, powers, rate, seconds, tick, ticks
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 24, 34
@@ -101,7 +101,7 @@ def histogram(found: Histogram, marks: Percentiles | None) -> Markup:
         box = {"x": _n(start), "y": _n(top), "width": _n(width), "height": _n(plot.base - top), "class": "bar"}
         _titled(SubElement(plot.svg, "rect", box), f"{seconds(left)} to {seconds(right)}: {count:,} samples")
     for value in powers(10**low, 10**high):
-        plot.mark(log10(value) - low, seconds(value))
+        plot.mark(log10(value) - low, tick(seconds(value)))
     for name, get in _PERCENTILES.items() if marks else ():
         assert marks is not None
         at = _n(plot.x(log10(max(get(marks), 10**low)) - low))
@@ -142,10 +142,10 @@ class _Plot:
         for value in ticks(0, plot.high, 4):
             y = _n(plot.y(value))
             _line(plot.svg, _n(_LEFT), y, _n(_WIDTH - _RIGHT), y, "grid")
-            _text(plot.svg, _LEFT - 6, plot.y(value) + 4, text(value) if value else "0", "end")
+            _text(plot.svg, _LEFT - 6, plot.y(value) + 4, tick(text(value)) if value else "0", "end")
         _text(plot.svg, 0, 12, unit, "start")
         for value in ticks(0, plot.wide, 6) if marks is None else marks:
-            plot.mark(value, seconds(value) if value else "0")
+            plot.mark(value, tick(seconds(value)) if value else "0")
         return plot
 
     def x(self, value: float) -> float:
@@ -167,9 +167,9 @@ class _Plot:
 
 def _legend(svg: Element, names: Sequence[str]) -> None:
     for place, name in enumerate(names):
-        x = _WIDTH - _RIGHT - 64 * (len(names) - place)
-        _line(svg, _n(x + 10), "9", _n(x + 32), "9", f"line {name}")
-        _text(svg, x + 38, 13, name, "start")
+        x = _LEFT + 24 + 64 * place
+        _line(svg, _n(x), "8", _n(x + 22), "8", f"line {name}")
+        _text(svg, x + 28, 12, name, "start")
 
 
 def _svg(width: int, height: int, said: str, kind: str) -> Element:

@@ -79,7 +79,7 @@ function fill(sample) {
     make("header", {},
       make("h2", { id: "detail-title" }, sample.id), badge(sample.outcome),
       make("span", { class: "where" }, `${(open + 1).toLocaleString("en")} of ${around.length.toLocaleString("en")}`),
-      turner("‹", "Previous sample", -1), turner("›", "Next sample", 1), closer()),
+      make("span", { class: "turn" }, turner("‹", "Previous sample", -1), turner("›", "Next sample", 1), closer())),
     make("div", { class: "sides" },
       make("div", {}, section("Prompt", ...list(record.prompt).map(message),
         record.prompt ? null : make("p", { class: "dim" }, "It could not be built."))),

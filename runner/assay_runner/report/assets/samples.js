@@ -106,9 +106,9 @@ function haystack(sample) {
   return sample.haystack;
 }
 
-// The samples that meet every condition; each word of the search must occur, in any order.
+// The samples that meet every condition; each word and each "phrase" of the search must occur, in any order.
 function filtered({ search, task, outcome, error }) {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = [...search.toLowerCase().matchAll(/"([^"]+)"?|[^\s"]+/g)].map((match) => match[1] ?? match[0]);
   return samples.filter((sample) =>
     (!task || sample.task === task) &&
     (!outcome || sample.outcome === outcome) &&
