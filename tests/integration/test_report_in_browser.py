@@ -13,8 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from assay_runner.backends.base import Response, ResponseError
-from support.documents import png
-from support.runs import AnsweringBackend, planned, results_bytes, worker, write_task
+from support.pictures import write_pictures
+from support.runs import AnsweringBackend, planned, results_bytes, worker
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -24,22 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 DOCUMENTS = 5200
 FAILED = 13
-HOSTILE = '</script><img src=x onerror="document.title=\'owned\'"><!--<script>'
-TASK = """
-task: pictures
-dataset_path: json
-dataset_kwargs: {data_files: {test: pictures.jsonl}}
-test_split: test
-media: {image: "images/{{ picture }}.png"}
-output_type: generate_until
-doc_to_messages:
-  - role: user
-    content: [{type: image, image: image}, {type: text, text: "What is the colour of {{ thing }}?"}]
-doc_to_target: colour
-generation_kwargs: {max_new_tokens: 8, temperature: 0}
-metric_list:
-  - {metric: exact_match, aggregation: mean, higher_is_better: true}
-"""
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><!--<script>"
 
 
 class Backend(AnsweringBackend):
@@ -55,15 +40,7 @@ class Backend(AnsweringBackend):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    tasks = write_task(folder / "tasks", documents=1)
-    (tasks / "pictures.yaml").write_text(TASK)
-    (tasks / "images").mkdir()
-    for number in range(20):
-        (tasks / "images" / f"{number}.png").write_bytes(png(number))
-    rows = [
-        {"thing": f"thing {n}", "colour": "red" if n % 4 else "blue", "picture": str(n % 20)} for n in range(DOCUMENTS)
-    ]
-    (tasks / "pictures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_pictures(folder / "tasks", DOCUMENTS)
     run = planned(folder, tasks=[{"name": "pictures"}], chunkSize=400, errorPolicy={"maxErrorRate": 0.1})
     asyncio.run(worker(run, backend=Backend(), index=0).run())
     results = json.loads(results_bytes(run))

@@ -27,10 +27,6 @@ class _Chunk:
     tokens_out: int
     latencies: range
 
-    @property
-    def start(self) -> float:
-        return self.work.finished - self.work.seconds
-
 
 class Timekeeper:
     """Collects when chunks were finished; the latencies stay with the caller."""
@@ -50,21 +46,26 @@ class Timekeeper:
         """The run in up to 60 intervals; None when a chunk has no time, since a part would look like the whole."""
         if not self._complete or not self._chunks:
             return None
-        start = min(chunk.start for chunk in self._chunks)
-        length = max(chunk.work.finished for chunk in self._chunks) - start
+        # Seconds since 1970 are too long to be cut finely: all times are taken from a common one.
+        origin = min(chunk.work.finished for chunk in self._chunks)
+        ends = [chunk.work.finished - origin for chunk in self._chunks]
+        start = min(end - chunk.work.seconds for end, chunk in zip(ends, self._chunks, strict=True))
+        length = max(ends) - start
         count = max(1, min(_INTERVALS, math.floor(length / _SHORTEST)))
         step = max(length, _SHORTEST) / count
         done = [[0.0, 0.0, 0.0] for _ in range(count)]
         finished: list[list[range]] = [[] for _ in range(count)]
-        for chunk in self._chunks:
-            first, last = (min(count - 1, int((at - start) / step)) for at in (chunk.start, chunk.work.finished))
+        for end, chunk in zip(ends, self._chunks, strict=True):
+            begin = end - chunk.work.seconds
+            first, last = (min(count - 1, int((at - start) / step)) for at in (begin, end))
             finished[last].append(chunk.latencies)
             for place in range(first, last + 1):
-                share = _overlap(chunk, start + place * step, step) if first < last else 1.0
+                inside = min(end, start + (place + 1) * step) - max(begin, start + place * step)
+                share = max(0.0, inside) / chunk.work.seconds if first < last else 1.0
                 for number, total in enumerate((chunk.samples, chunk.errors, chunk.tokens_out)):
                     done[place][number] += total * share
         return Timeline(
-            start=start,
+            start=origin + start,
             seconds=step,
             intervals=tuple(
                 Interval(
@@ -106,9 +107,3 @@ def _percentiles(latencies: Sequence[float], places: Sequence[range]) -> Percent
         return None
     p50, p90, p99 = np.quantile(inside, (0.5, 0.9, 0.99)).tolist()
     return Percentiles(p50=p50, p90=p90, p99=p99, max=float(inside.max()))
-
-
-def _overlap(chunk: _Chunk, start: float, step: float) -> float:
-    """The share of the chunk's time that lies in an interval."""
-    inside = min(chunk.work.finished, start + step) - max(chunk.start, start)
-    return max(0.0, inside) / chunk.work.seconds

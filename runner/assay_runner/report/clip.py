@@ -27,7 +27,9 @@ def row(record: Mapping[str, Any]) -> bytes:
         if len(found) <= LARGEST_ROW:
             return found
     # What is left is wide at every depth; its names and numbers must do.
-    return island({key: value for key, value in clipped(record, *_LIMITS[-1]).items() if not isinstance(value, list | dict)})
+    return island(
+        {key: value for key, value in clipped(record, *_LIMITS[-1]).items() if not isinstance(value, list | dict)}
+    )
 
 
 def island(value: Any) -> bytes:

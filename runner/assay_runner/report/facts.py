@@ -133,7 +133,9 @@ def digests(facts: Facts) -> list[Digests]:
     found = []
     for task in facts.plan.tasks:
         lines = "".join(
-            f"{chunk.task} {chunk.index} {digest}\n" for chunk, digest in facts.records.items() if chunk.task == task.name
+            f"{chunk.task} {chunk.index} {digest}\n"
+            for chunk, digest in facts.records.items()
+            if chunk.task == task.name
         )
         markers = shlex.quote(f"chunks/{task.name}")
         command = f"jq -r '\"\\(.task) \\(.chunk) \\(.sha256)\"' {markers}/*.commit | sha256sum"

@@ -50,13 +50,13 @@ Find = Callable[[str, int, frozenset[str]], Mapping[str, Media]]
 
 def references(prompt: Any) -> tuple[Reference, ...]:
     """The media that a record's prompt names; what is malformed is passed over."""
-    parts = [part for message in _list(prompt) if isinstance(message, Mapping) for part in _list(message.get("content"))]
+    parts = [
+        part for message in _list(prompt) if isinstance(message, Mapping) for part in _list(message.get("content"))
+    ]
     return tuple(dict.fromkeys(one for part in parts if (one := _reference(part)) is not None))
 
 
-def embed(
-    wanted: Iterable[tuple[str, int, Sequence[Reference]]], find: Find, room: int = MEDIA
-) -> dict[str, Embedded]:
+def embed(wanted: Iterable[tuple[str, int, Sequence[Reference]]], find: Find, room: int = MEDIA) -> dict[str, Embedded]:
     """Digest → medium, for samples given as (task, document, its media), in the order in which they are shown.
 
     Every task with media has the same room, and what those before it left. A failure of the data ends the task's search,

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay_api.results import Histogram, Interval, Percentiles, Timeline
@@ -24,6 +24,7 @@ def test_a_few_failures_among_many_can_be_seen():
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.floats(1e-3, 1e6))
+@settings(deadline=None)
 def test_a_timeline_of_any_length_is_drawn_within_its_frame(rates, step):
     took = Percentiles(p50=0.1, p90=0.2, p99=0.3, max=1)
     line = Timeline(
@@ -42,18 +43,36 @@ def test_a_timeline_of_any_length_is_drawn_within_its_frame(rates, step):
 def test_a_histogram_has_a_bar_per_class_and_its_percentiles():
     found = Histogram(edges=(0.1, 1, 10), counts=(3, 1))
     root = ET.fromstring(charts.histogram(found, Percentiles(p50=0.5, p90=5, p99=9, max=10)))
-    assert [rect.find("title").text for rect in root.findall("rect")] == ["100 ms to 1.00 s: 3 samples", "1.00 s to 10.0 s: 1 samples"]
+    assert [rect.find("title").text for rect in root.findall("rect")] == [
+        "100 ms to 1.00 s: 3 samples",
+        "1.00 s to 10.0 s: 1 samples",
+    ]
     assert len([line for line in root.findall("line") if "mark" in line.get("class")]) == 3
 
 
 def test_numbers_are_written_with_as_many_digits_as_help():
-    assert [number(value) for value in (None, 0.0, 0.99938, 123.4, 1e-5, 12345678.0)] == ["–", "0.0000", "0.9994", "123.4000", "1e-05", "1.235e+07"]
-    assert [seconds(value) for value in (5e-6, 0.0123, 1.5, 90, 300, 7300)] == ["5.00 µs", "12.3 ms", "1.50 s", "90.0 s", "5.00 min", "2.03 h"]
+    assert [number(value) for value in (None, 0.0, 0.99938, 123.4, 1e-5, 12345678.0)] == [
+        "–",
+        "0.0000",
+        "0.9994",
+        "123.4000",
+        "1e-05",
+        "1.235e+07",
+    ]
+    assert [seconds(value) for value in (5e-6, 0.0123, 1.5, 90, 300, 7300)] == [
+        "5.00 µs",
+        "12.3 ms",
+        "1.50 s",
+        "90.0 s",
+        "5.00 min",
+        "2.03 h",
+    ]
     assert [size(value) for value in (12, 2048, 5 << 20)] == ["12 bytes", "2.00 KiB", "5.00 MiB"]
     assert [tick(text) for text in ("10.0 s", "1.50 s", "100", "0.10")] == ["10 s", "1.5 s", "100", "0.1"]
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+@settings(deadline=None)
 def test_ticks_lie_within_their_axis(low, width):
     found = ticks(low, low + width)
     assert 1 <= len(found) <= 7 and all(low - 1e-6 * width <= at <= low + width * (1 + 1e-6) for at in found)
