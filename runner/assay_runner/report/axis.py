@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+_UNITS = ((3600.0, "h", 3 * 3600.0), (60.0, "min", 180.0), (1.0, "s", 1.0), (1e-3, "ms", 0.0))
+"""Seconds, name, and from how many seconds on a time axis uses it."""
+_STEPS = (0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+"""Seconds that the marks of a time axis may be apart."""
+
 
 def number(value: float | None) -> str:
     """Four decimals, or four digits where these would hide the number; a dash for what has no value."""
@@ -52,6 +57,17 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def times(high: float, most: int = 6) -> list[tuple[float, str]]:
+    """Round times from 0 to `high` seconds with their texts, all in one unit."""
+    factor, unit = next((factor, unit) for factor, unit, least in _UNITS if high >= least)
+    step = next((step for step in _STEPS if step * most >= high), None)
+    if step is None or unit == "ms":
+        marks = [at * factor for at in ticks(0, high / factor, most)]
+    else:
+        marks = [place * step for place in range(math.floor(high / step + 1e-9) + 1)]
+    return [(at, f"{at / factor:,.6g} {unit}" if at else "0") for at in marks]
 
 
 def powers(low: float, high: float) -> list[float]:

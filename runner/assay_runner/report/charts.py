@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from markupsafe import Markup
 
 from assay_api.results import Histogram, Percentiles, Timeline
-from assay_runner.report.axis import number, powers, rate, seconds, tick, ticks
+from assay_runner.report.axis import number, powers, rate, seconds, tick, ticks, times
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 24, 34
@@ -94,7 +94,9 @@ def histogram(found: Histogram, marks: Percentiles | None) -> Markup:
     low, high = log10(found.edges[0]), log10(found.edges[-1])
     if high - low < 0.05:
         low, high = low - 0.05, high + 0.05
-    plot = _Plot.of("Histogram of latency", "samples", high - low, max(found.counts), lambda value: f"{value:,.0f}", ())
+    plot = _Plot.of(
+        "Histogram of latency", "samples", high - low, max(found.counts), lambda value: f"{value:,.0f}", timed=False
+    )
     for count, left, right in zip(found.counts, found.edges, found.edges[1:], strict=False):
         start, stop, top = plot.x(log10(left) - low), plot.x(log10(right) - low), plot.y(count)
         width = max(stop - start - 1, 1)
@@ -135,17 +137,18 @@ class _Plot:
         wide: float,
         high: float,
         text: Callable[[float], str],
-        marks: Sequence[float] | None = None,
+        *,
+        timed: bool = True,
     ) -> _Plot:
-        """`marks` are the places on the x axis to be marked with their time; by default round ones."""
+        """`text` writes the marks of the y axis; those of the x axis are times, unless the caller sets its own."""
         plot = cls(_svg(_WIDTH, _HEIGHT, title, "plot"), wide or 1.0, high or 1.0)
         for value in ticks(0, plot.high, 4):
             y = _n(plot.y(value))
             _line(plot.svg, _n(_LEFT), y, _n(_WIDTH - _RIGHT), y, "grid")
             _text(plot.svg, _LEFT - 6, plot.y(value) + 4, tick(text(value)) if value else "0", "end")
         _text(plot.svg, 0, 12, unit, "start")
-        for value in ticks(0, plot.wide, 6) if marks is None else marks:
-            plot.mark(value, tick(seconds(value)) if value else "0")
+        for value, words in times(plot.wide) if timed else ():
+            plot.mark(value, words)
         return plot
 
     def x(self, value: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +18,17 @@ _LIMITS = ((6000, 200), (600, 40), (80, 16))
 """Characters of a text and members of a list, tried one after the other until the row is small enough."""
 _DEEPEST = 30
 _LARGEST_INTEGER = 2**53
-_IN_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+_IN_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_LONG_NUMBER = re.compile(r"[:,[]-?[0-9]{16}")
+"""In JSON without spaces: what may be an integer that JavaScript cannot hold."""
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def row(record: Mapping[str, Any]) -> bytes:
     """The record as JSON that may stand inside a script element, of at most `LARGEST_ROW` bytes."""
+    plain = _small(record)
+    if plain is not None:
+        return plain
     for text, members in _LIMITS:
         found = island(clipped(record, text, members))
         if len(found) <= LARGEST_ROW:
@@ -34,8 +41,7 @@ def row(record: Mapping[str, Any]) -> bytes:
 
 def island(value: Any) -> bytes:
     """Plain data as JSON that no parser of HTML takes for markup."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(_IN_HTML).encode()
+    return _quoted(_JSON.encode(value))
 
 
 def clipped(value: Any, text: int, members: int, depth: int = 0) -> Any:
@@ -58,6 +64,23 @@ def clipped(value: Any, text: int, members: int, depth: int = 0) -> Any:
             rest = [{"!more": len(value) - members}] if len(value) > members else []
             return [clipped(inner, text, members, depth + 1) for inner in value[:members]] + rest
     return _text(repr(value), text)
+
+
+def _small(record: Mapping[str, Any]) -> bytes | None:
+    """The row of a record that needs no cut and no care, as most do: many times faster."""
+    try:
+        text = _JSON.encode(record)
+        if len(text) > _LIMITS[0][0] or "!cut" in text or "!more" in text or _LONG_NUMBER.search(text):
+            return None
+        return _quoted(text)
+    except (TypeError, ValueError):  # no JSON, or a lone surrogate
+        return None
+
+
+def _quoted(text: str) -> bytes:
+    for character, escape in _IN_HTML.items():
+        text = text.replace(character, escape)
+    return text.encode()
 
 
 def _text(value: str, most: int) -> Any:

@@ -74,7 +74,9 @@ def render_failure(found: Facts, why: str) -> bytes:
 
 
 def _islands(found: Facts, content: Content) -> Iterator[bytes]:
-    media, whys, blobs = {}, [], []
+    media: dict[str, object] = {}
+    whys: list[str] = []
+    blobs: list[bytes] = []
     for digest, one in content.media.items():
         entry: dict[str, object] = {"kind": one.kind, "mime": one.mime, "size": one.size}
         if one.data is not None:
@@ -116,7 +118,13 @@ def _asset(name: str) -> str:
 
 def _environment() -> Environment:
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"number": axis.number, "seconds": axis.seconds, "rate": axis.rate, "size": axis.size}
+    made.filters |= {
+        "number": axis.number,
+        "seconds": axis.seconds,
+        "rate": axis.rate,
+        "size": axis.size,
+        "tick": axis.tick,
+    }
     return made
 
 

@@ -17,6 +17,7 @@ def write_report(store: Store, facts: Facts, collector: Collector, find: Find) -
 
     A page that says so takes the place of one that could not be made, so that none of an earlier reduction stays behind.
     """
+    failure: str | None = None
     try:
         if collector.failure is not None:
             raise collector.failure
@@ -24,8 +25,6 @@ def write_report(store: Store, facts: Facts, collector: Collector, find: Find) -
     except Exception as error:  # noqa: BLE001 - the numbers are not lost for a page; the caller tells
         failure = f"{type(error).__name__}: {error}"[:500]
         data = render_failure(facts, failure)
-    else:
-        failure = None
     try:
         store.put(layout.REPORT, data)
     except Exception as error:  # noqa: BLE001 - as above

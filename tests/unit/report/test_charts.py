@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from assay_api.results import Histogram, Interval, Percentiles, Timeline
 from assay_runner.report import charts
-from assay_runner.report.axis import number, powers, seconds, size, tick, ticks
+from assay_runner.report.axis import number, powers, seconds, size, tick, ticks, times
 
 
 def test_a_chart_says_what_it_shows_and_a_name_cannot_be_markup():
@@ -81,3 +81,11 @@ def test_ticks_lie_within_their_axis(low, width):
 def test_a_logarithmic_axis_has_a_handful_of_marks():
     assert powers(0.4, 1.9) == [0.4, 0.5, 0.6000000000000001, 0.7000000000000001, 0.8, 0.9, 1.0]
     assert powers(1, 1e6) == [10.0**n for n in range(7)]
+
+
+def test_the_marks_of_a_time_axis_are_round_and_of_one_unit():
+    assert [text for _, text in times(275)] == ["0", "1 min", "2 min", "3 min", "4 min"]
+    assert [text for _, text in times(32.8)] == ["0", "10 s", "20 s", "30 s"]
+    assert [text for _, text in times(0.02)] == ["0", "5 ms", "10 ms", "15 ms", "20 ms"]
+    assert [text for _, text in times(9 * 86400)][:2] == ["0", "50 h"]
+    assert times(7200)[1] == (1800, "30 min")

@@ -132,6 +132,7 @@ dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
 dialog.addEventListener("close", () => {
+  if (dialog.open) return;
   inside.replaceChildren();
   remember("");
 });

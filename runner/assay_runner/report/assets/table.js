@@ -61,13 +61,16 @@ function heads() {
   table.tHead.rows[0].replaceChildren(...cells);
 }
 
+function lines(content) {
+  return make("td", {}, make("div", { class: "lines", dir: "auto" }, content));
+}
+
 function line(sample) {
   const opener = make("button", { type: "button", class: "opener" }, sample.id);
   const answer = sample.error ? make("span", { class: "failed" }, `${sample.error}: ${clip(plain(sample.record.error.message))}`) : clip(sample.answer);
   const cells = [
     make("th", { scope: "row" }, opener), make("td", {}, badge(sample.outcome)),
-    make("td", { class: "n" }, scoreText(sample)), make("td", { dir: "auto" }, clip(sample.question)),
-    make("td", { dir: "auto" }, answer), make("td", { dir: "auto" }, clip(sample.target)),
+    make("td", { class: "n" }, scoreText(sample)), lines(clip(sample.question)), lines(answer), lines(clip(sample.target)),
     make("td", { class: "n" }, time(sample.latency)),
   ];
   if (withMedia) {

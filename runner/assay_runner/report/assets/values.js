@@ -15,7 +15,7 @@ function shown(value) {
 }
 
 function block(value) {
-  return make("div", { class: "text", dir: "auto" }, ...shown(value));
+  return make("div", { class: "text", dir: "auto", tabindex: "-1" }, ...shown(value));
 }
 
 function clip(text, most = 180) {
