@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay_api import layout
 from assay_api.base import sha256
-from assay_api.errors import EXIT_DONE, Incomplete
+from assay_api.errors import EXIT_DONE, Corrupt, Incomplete
 from assay_api.results import MetricResult, Results, RunReport
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.store.open import open_store
@@ -77,7 +77,11 @@ def show(store: Store, run: str, *, as_json: bool) -> int:
 
 def _report(store: Store) -> str:
     """Where the report is, or why there is none."""
-    failure = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN)).report_failure
+    where = store.location(layout.RUN)
+    try:
+        failure = RunReport.decode(store.get(layout.RUN), where).report_failure
+    except (NotFoundInStore, Corrupt):
+        return f"assay: {where} cannot be read, so it is not known whether there is a report; `assay reduce` writes both."
     if failure is None:
         return f"report:  {store.location(layout.REPORT)}"
     return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
