@@ -81,7 +81,9 @@ def _report(store: Store) -> str:
     try:
         failure = RunReport.decode(store.get(layout.RUN), where).report_failure
     except (NotFoundInStore, Corrupt):
-        return f"assay: {where} cannot be read, so it is not known whether there is a report; `assay reduce` writes both."
+        return (
+            f"assay: {where} cannot be read, so it is not known whether there is a report; `assay reduce` writes both."
+        )
     if failure is None:
         return f"report:  {store.location(layout.REPORT)}"
     return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
