@@ -17,6 +17,7 @@ PLACEMENT = "placement.json"
 RESULTS = "results.json"
 RUN = "run.json"
 SAMPLES = "samples.jsonl.zst"
+REPORT = "report.html"
 
 _MARKER = re.compile(r"^chunks/(?P<task>[^/]+)/(?P<chunk>[0-9]{6,})\.commit$")
 

@@ -71,6 +71,16 @@ class SampleRecord(Record):
     usage: Usage = Usage()
 
 
+class ChunkWork(Record):
+    """Who did a chunk, and when by that machine's clock; for the story of a run, no number of the results depends on it."""
+
+    worker: str
+    finished: float
+    """When its last sample was scored, in seconds since 1970 (UTC)."""
+    seconds: float = Field(ge=0)
+    """From taking the chunk until then."""
+
+
 class RecordsHeader(Record):
     """First line of a record file: which plan and which chunk it belongs to."""
 
@@ -79,6 +89,7 @@ class RecordsHeader(Record):
     task: str
     chunk: int = Field(ge=0)
     attempt: str
+    work: ChunkWork | None = None
 
 
 class Marker(Record):

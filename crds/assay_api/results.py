@@ -86,6 +86,34 @@ class Percentiles(Record):
     max: float
 
 
+class Histogram(Record):
+    """How often a measure fell between two edges; the last class includes its upper edge."""
+
+    edges: tuple[float, ...] = Field(min_length=2)
+    """Ascending, one more than there are counts."""
+    counts: tuple[int, ...]
+
+
+class Interval(Record):
+    """A stretch of a run. A chunk's counts are spread evenly over the time it took, so they need not be whole."""
+
+    samples: float
+    errors: float
+    tokens_out: float
+    latency: Percentiles | None = None
+    """Of the chunks that were finished in it."""
+
+
+class Timeline(Record):
+    """A run over time, in intervals of equal length, by the clocks of the workers."""
+
+    start: float
+    """In seconds since 1970 (UTC)."""
+    seconds: float = Field(gt=0)
+    """Length of an interval."""
+    intervals: tuple[Interval, ...]
+
+
 class WorkerReport(Record):
     """What one worker did."""
 
@@ -110,9 +138,14 @@ class RunReport(Record):
     tokens_out: int
     latency: Percentiles | None = None
     first_token: Percentiles | None = None
+    latency_histogram: Histogram | None = None
+    timeline: Timeline | None = None
+    """None when the workers did not say when they finished their chunks."""
     retried: int = 0
     """Samples that needed more than one attempt."""
     doubled_chunks: int = 0
     """Chunks that were done more than once; the first commit counted."""
     workers: tuple[WorkerReport, ...] = ()
     wall_seconds: float | None = None
+    report_failure: str | None = None
+    """Why report.html could not be written; None when it was."""

@@ -1,6 +1,7 @@
 """The commands beside `run`, as a user types them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,8 @@ def test_plan_work_and_reduce_are_the_parts_of_run(assay, job, tmp_path):
     assert "by-hand: chunk colours/000000: 8 samples" in done.stderr
     table = assay("reduce", run, check=0).stdout
     assert "exact_match" in table and "40 of 40 samples scored, 0 errors" in table
+    report = table.splitlines()[-1].removeprefix("report: ").strip()
+    assert Path(report.removeprefix("file://")).read_text().startswith("<!doctype html>")
     assert assay("results", run, "--json", check=0).stdout == whole
     assert assay("results", run, check=0).stdout == table
 

@@ -16,7 +16,15 @@ from assay_runner.store.base import Store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
 
-_DOCUMENTS = (layout.PLAN, layout.STORAGE, layout.PLACEMENT, layout.RESULTS, layout.RUN, layout.SAMPLES, "report.html")
+_DOCUMENTS = (
+    layout.PLAN,
+    layout.STORAGE,
+    layout.PLACEMENT,
+    layout.RESULTS,
+    layout.RUN,
+    layout.SAMPLES,
+    layout.REPORT,
+)
 _OF_A_RUN = re.compile(
     "|".join(
         [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay_api import layout
 from assay_api.base import sha256
-from assay_api.errors import EXIT_DONE, Incomplete
+from assay_api.errors import EXIT_DONE, Corrupt, Incomplete
 from assay_api.results import MetricResult, Results, RunReport
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.store.open import open_store
@@ -62,14 +62,31 @@ def show(store: Store, run: str, *, as_json: bool) -> int:
         raise Incomplete(
             f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`."
         ) from error
+    report = _report(store)
     if as_json:
+        print(report, file=sys.stderr)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return EXIT_DONE
     _table(Results.decode(data, store.location(layout.RESULTS)))
     print(f"results: {store.location(layout.RESULTS)}")
     print(f"samples: {store.location(layout.SAMPLES)}")
+    print(report, file=sys.stderr if report.startswith("assay: ") else sys.stdout)
     return EXIT_DONE
+
+
+def _report(store: Store) -> str:
+    """Where the report is, or why there is none."""
+    where = store.location(layout.RUN)
+    try:
+        failure = RunReport.decode(store.get(layout.RUN), where).report_failure
+    except (NotFoundInStore, Corrupt):
+        return (
+            f"assay: {where} cannot be read, so it is not known whether there is a report; `assay reduce` writes both."
+        )
+    if failure is None:
+        return f"report:  {store.location(layout.REPORT)}"
+    return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
 
 
 def _table(results: Results) -> None:

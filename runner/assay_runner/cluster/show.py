@@ -6,6 +6,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from assay_api import layout
 from assay_api.status import Condition, HeadlineResult, WorkersStatus
 from assay_runner.cluster.job import Job, outcome
 from assay_runner.duration import duration
@@ -113,6 +114,7 @@ def after_results(job: Job) -> list[str]:
         lines.append(f"{omitted:,} more {'rows are' if omitted > 1 else 'row is'} in results.json only")
     if job.status.results_uri:
         lines.append(f"results: {job.status.results_uri}")
+        lines.append(f"report: {job.status.results_uri.removesuffix(layout.RESULTS)}{layout.REPORT}")
     return lines
 
 

@@ -1,4 +1,5 @@
-"""Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, and last `results.json`, once."""
+"""Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, `report.html`, and last
+`results.json`, once."""
 
 from __future__ import annotations
 
@@ -15,10 +16,14 @@ from assay_api.records import StorageProbe
 from assay_api.results import Coverage, Results, TaskResult
 from assay_runner.records import compress_lines
 from assay_runner.reduce.groups import group_results
+from assay_runner.reduce.prompt_media import PromptMedia
 from assay_runner.reduce.report import RunTally
 from assay_runner.reduce.tally import TaskTally
 from assay_runner.reduce.task_metrics import task_metrics
 from assay_runner.reduce.verify import VerifiedChunk, read_markers, verified_chunks
+from assay_runner.report.collector import Collector
+from assay_runner.report.facts import Facts
+from assay_runner.report.write import write_report
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
 from assay_runner.tasks.task import Task
@@ -35,12 +40,15 @@ def reduce_run(
 ) -> Results:
     """Reduce the run whose part of the store is `store`.
 
+    A report that cannot be written ends nothing: `run.json` says why.
+
     Args:
         max_error_rate: the share of failed samples to tolerate, when it is not what the run was placed with.
 
     Raises:
         Incomplete, Corrupt: the store does not hold exactly what was planned; nothing was written.
-        TooManyErrors: more samples failed than tolerated; `run.json` and the samples were written, results were not.
+        TooManyErrors: more samples failed than tolerated; samples, `run.json` and the report were written, results were
+            not.
         SpecError: the run was planned by another version, or its task files are not the planned ones.
     """
     plan = read_plan(store)
@@ -54,23 +62,36 @@ def reduce_run(
         }
         markers = read_markers(store, plan)
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
-        run = RunTally(plan, probed)
-        samples = compress_lines(_rows(verified_chunks(store, plan, markers), tallies, run))
+        run, shown = RunTally(plan, probed), Collector(plan)
+        samples = compress_lines(_rows(verified_chunks(store, plan, markers), tallies, run, shown))
         results = _results(plan, tasks, tallies)
+        store.put(layout.SAMPLES, samples)
+        report = run.report(store, wall_seconds)
+        store.put(layout.RUN, report.encode())
+        allowed = read_placement(store).max_error_rate if max_error_rate is None else max_error_rate
+        refusal = _refusal(allowed, results, run)
+        records = {chunk: marker.sha256 for chunk, marker in markers.items()}
+        facts = Facts(plan, results, report, refusal, records, "/".join(store.uri.split("/")[-3:]))
+        failure = write_report(store, facts, shown, PromptMedia(root, plan, tasks))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    store.put(layout.SAMPLES, samples)
-    store.put(layout.RUN, run.report(store, wall_seconds).encode())
-    _tolerate(read_placement(store).max_error_rate if max_error_rate is None else max_error_rate, results, run)
+    if failure:
+        store.put(layout.RUN, report.model_copy(update={"report_failure": failure}).encode())
+    if refusal:
+        shows = f"no report either ({failure})" if failure else f"{store.location(layout.REPORT)} shows them"
+        raise TooManyErrors(f"{refusal} {shows[0].upper()}{shows[1:]}.")
     _write_once(store, results.encode())
     return results
 
 
-def _rows(chunks: Iterator[VerifiedChunk], tallies: dict[str, TaskTally], run: RunTally) -> Iterator[bytes]:
+def _rows(
+    chunks: Iterator[VerifiedChunk], tallies: dict[str, TaskTally], run: RunTally, shown: Collector
+) -> Iterator[bytes]:
     for chunk in chunks:
         run.add(chunk)
         for record in chunk.records:
             tallies[chunk.chunk.task].add(record)
+            shown.add(chunk.chunk.task, record)
             yield canonical(record.model_dump(mode="json", exclude_defaults=True))
 
 
@@ -102,15 +123,17 @@ def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) 
     )
 
 
-def _tolerate(allowed: float, results: Results, run: RunTally) -> None:
+def _refusal(allowed: float, results: Results, run: RunTally) -> str | None:
+    """Why there are no results, when more samples failed than are tolerated."""
     errors, samples = results.coverage.errors, results.coverage.samples
-    if errors > allowed * samples:
-        kinds = ", ".join(f"{kind} {count}" for task in results.tasks for kind, count in task.errors.items())
-        raise TooManyErrors(
-            f"{errors} of {samples} samples failed ({kinds}), more than spec.errorPolicy.maxErrorRate {allowed:g} tolerates; "
-            "no results were written, all records are kept. Raise the rate to accept them, nothing is done anew; or delete "
-            f"the .commit markers of their chunks ({run.failed_chunks()}) and start the job again to have them tried anew."
-        )
+    if errors <= allowed * samples:
+        return None
+    kinds = ", ".join(f"{kind} {count}" for task in results.tasks for kind, count in task.errors.items())
+    return (
+        f"{errors} of {samples} samples failed ({kinds}), more than spec.errorPolicy.maxErrorRate {allowed:g} tolerates; "
+        "no results were written, all records are kept. Raise the rate to accept them, nothing is done anew; or delete "
+        f"the .commit markers of their chunks ({run.failed_chunks()}) and start the job again to have them tried anew."
+    )
 
 
 def _write_once(store: Store, data: bytes) -> None:

@@ -7,6 +7,7 @@ from array import array
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
 from assay_api.results import RunReport, WorkerReport
+from assay_runner.reduce.timeline import Timekeeper, histogram
 from assay_runner.reduce.verify import VerifiedChunk
 from assay_runner.statistics.percentiles import percentiles
 from assay_runner.store.base import Store
@@ -22,6 +23,7 @@ class RunTally:
         self._errors = self._retried = self._tokens_in = self._tokens_out = 0
         self._pins: dict[str, str] = {}
         self._failed: list[str] = []
+        self._time = Timekeeper()
 
     def add(self, chunk: VerifiedChunk) -> None:
         """Take in one verified chunk."""
@@ -29,6 +31,7 @@ class RunTally:
             self._pins[chunk.key] = chunk.digest
         if any(record.error is not None for record in chunk.records):
             self._failed.append(str(chunk.chunk))
+        errors, tokens, timed = self._errors, self._tokens_out, len(self._latency)
         for record in chunk.records:
             self._errors += record.error is not None
             self._retried += record.attempts > 1
@@ -38,6 +41,13 @@ class RunTally:
                 self._latency.append(record.usage.latency)
             if record.usage.first_token is not None:
                 self._first.append(record.usage.first_token)
+        self._time.add(
+            chunk.work,
+            samples=len(chunk.records),
+            errors=self._errors - errors,
+            tokens_out=self._tokens_out - tokens,
+            latencies=range(timed, len(self._latency)),
+        )
 
     def failed_chunks(self, most: int = 10) -> str:
         """The chunks that hold failed samples, for a message."""
@@ -57,6 +67,8 @@ class RunTally:
             tokens_out=self._tokens_out,
             latency=percentiles(self._latency),
             first_token=percentiles(self._first),
+            latency_histogram=histogram(self._latency),
+            timeline=self._time.line(self._latency),
             retried=self._retried,
             doubled_chunks=attempts - self._plan.chunks,
             workers=tuple(

@@ -15,7 +15,7 @@ from assay_api.base import sha256
 from assay_api.errors import Corrupt, Incomplete
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan, TaskPlan
-from assay_api.records import Marker, SampleRecord
+from assay_api.records import ChunkWork, Marker, SampleRecord
 from assay_runner.records import decode_records
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.board import plan_chunks
@@ -34,6 +34,7 @@ class VerifiedChunk:
     key: str
     digest: str
     records: list[SampleRecord]
+    work: ChunkWork | None = None
 
 
 def read_markers(store: Store, plan: Plan) -> dict[ChunkId, Marker]:
@@ -101,7 +102,7 @@ def _verify(store: Store, plan: Plan, chunk: ChunkId, marker: Marker) -> Verifie
         raise Corrupt(
             f"The marker of chunk {chunk} promises {marker.n} records with {marker.errors} errors; {where} holds {counted}."
         )
-    return VerifiedChunk(chunk, marker.key, digest, records)
+    return VerifiedChunk(chunk, marker.key, digest, records, header.work)
 
 
 def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], where: str) -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from assay_api.base import sha256
 from assay_api.layout import ChunkId
-from assay_api.records import Marker, RecordsHeader, SampleRecord
+from assay_api.records import ChunkWork, Marker, RecordsHeader, SampleRecord
 from assay_runner.records import encode_records
 from assay_runner.store.base import NotFoundInStore, Store, StoreUnavailable
 
@@ -61,18 +61,19 @@ _TRIES = 5
 
 
 def commit(
-    plan: str, chunk: ChunkId, attempt: str, records: Sequence[SampleRecord]
+    plan: str, chunk: ChunkId, attempt: str, records: Sequence[SampleRecord], work: ChunkWork | None = None
 ) -> Generator[Operation, Answer, Outcome]:
     """Commit the records of `chunk` under the plan with digest `plan`.
 
     Args:
         attempt: random and never used before; it is what tells one's own marker from another's.
+        work: who did the chunk and when, for the story of the run.
 
     Raises:
         StoreUnavailable: the store gave no certain answer in several tries; the marker may or may not be there, and a
             later reader decides by reading it.
     """
-    header = RecordsHeader(plan=plan, task=chunk.task, chunk=chunk.index, attempt=attempt)
+    header = RecordsHeader(plan=plan, task=chunk.task, chunk=chunk.index, attempt=attempt, work=work)
     data = encode_records(header, records)
     key = chunk.data(attempt)
     marker = Marker(

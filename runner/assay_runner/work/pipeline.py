@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from assay_api.layout import ChunkId
-from assay_api.records import SampleRecord
+from assay_api.records import ChunkWork, SampleRecord
 from assay_runner.backends.base import Backend, Batch, Request, Response
 from assay_runner.data.documents import Doc
 from assay_runner.store.base import Store
@@ -84,11 +84,13 @@ class Pipeline:
         on_commit: Callable[[Committed], None],
         new_attempt: Callable[[], str],
         clock: Callable[[], float],
+        sign: Callable[[float], ChunkWork],
     ) -> None:
-        """`plan` is the plan's digest, `store` the run's; `next_chunk` answers None when there is nothing more to take."""
+        """`plan` is the plan's digest, `store` the run's; `next_chunk` answers None when there is nothing more to take;
+        `sign` says who did a chunk that has just been finished and took so many seconds."""
         self._plan, self._store, self._stages, self._backend = plan, store, stages, backend
         self._batch_size, self._next_chunk, self._on_commit = batch_size, next_chunk, on_commit
-        self._new_attempt, self._clock = new_attempt, clock
+        self._new_attempt, self._clock, self._sign = new_attempt, clock, sign
         self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=max(1, backend.capacity // 2))
         self._answered: asyncio.Queue[_OpenDocument | None] = asyncio.Queue(maxsize=4 * max(16, backend.capacity))
         self._waiting: dict[str, tuple[_OpenDocument, int, int]] = {}
@@ -196,9 +198,10 @@ class Pipeline:
     async def _commit(self, chunk: _OpenChunk) -> None:
         stage = self._stages[chunk.id.task]
         records = [chunk.records[sample] for sample in stage.sample_ids(chunk.id.index)]
+        work = self._sign(self._clock() - chunk.started)
         async with self._commits:
             writing = self._clock()
-            steps = commit(self._plan, chunk.id, self._new_attempt(), records)
+            steps = commit(self._plan, chunk.id, self._new_attempt(), records, work)
             outcome = await asyncio.to_thread(run_commit, self._store, steps)
         del self.open[chunk.id]
         now = self._clock()

@@ -17,7 +17,7 @@ from assay_api import layout
 from assay_api.errors import Failed, Stopped
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan
-from assay_api.records import Progress
+from assay_api.records import ChunkWork, Progress
 from assay_runner.backends.base import Backend
 from assay_runner.faults import foremost
 from assay_runner.store.base import Store
@@ -48,13 +48,14 @@ class Worker:
         backend: Callable[[], Backend],
         say: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         random: Random | None = None,
     ) -> None:
         """`store` is the run's part of the store; `stages` and `backend` are opened only when needed; `say` gets a line
-        for the log whenever something has happened."""
+        for the log whenever something has happened; `now` is the time of day, for the story of the run."""
         self._store, self._settings, self._plan = store, settings, plan
         self._open_stages, self._open_backend = stages, backend
-        self._clock, self._random = clock, random or SystemRandom()
+        self._clock, self._now, self._random = clock, now, random or SystemRandom()
         self._say = say
         self._session = secrets.token_hex(8)
         self._board = Board(store, plan, session=self._session, clock=clock, silence=settings.silence)
@@ -183,6 +184,7 @@ class Worker:
             on_commit=self._committed,
             new_attempt=lambda: secrets.token_hex(16),
             clock=self._clock,
+            sign=lambda seconds: ChunkWork(worker=self._settings.worker, finished=self._now(), seconds=seconds),
         )
         running = asyncio.create_task(self._pipeline.run())
         try:

@@ -98,4 +98,5 @@ def test_below_the_results_stands_what_they_cover_and_where_they_lie():
         "9,673 samples, 0 errors; plan 7d749c7b8a2a",
         "12 more rows are in results.json only",
         f"results: {RUN}/results.json",
+        f"report: {RUN}/report.html",
     ]

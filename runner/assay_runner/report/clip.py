@@ -1,0 +1,110 @@
+"""Records cut to what a page can show: plain JSON of bounded size, in which every cut is marked as one.
+
+A text that was cut is `{"!cut": [its beginning, characters left out, its end]}`; a list or mapping that was cut ends in
+`{"!more": members left out}`. Numbers that JavaScript cannot hold are text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+LARGEST_ROW = 64 << 10
+"""Bytes of one row at most."""
+_LIMITS = ((6000, 200), (600, 40), (80, 16))
+"""Characters of a text and members of a list, tried one after the other until the row is small enough."""
+_DEEPEST = 30
+_LARGEST_INTEGER = 2**53
+_IN_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_LONG_NUMBER = re.compile(r"[:,[]-?[0-9]{16}")
+"""In JSON without spaces: what may be an integer that JavaScript cannot hold."""
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def row(record: Mapping[str, Any]) -> bytes:
+    """The record as JSON that may stand inside a script element, of at most `LARGEST_ROW` bytes."""
+    plain = _small(record)
+    if plain is not None:
+        return plain
+    for text, members in _LIMITS:
+        found = island(clipped(record, text, members))
+        if len(found) <= LARGEST_ROW:
+            return found
+    # What is left is wide at every depth; its names and numbers must do.
+    return island(
+        {key: value for key, value in clipped(record, *_LIMITS[-1]).items() if not isinstance(value, list | dict)}
+    )
+
+
+def island(value: Any) -> bytes:
+    """Plain data as JSON that no parser of HTML takes for markup."""
+    return _quoted(_JSON.encode(value))
+
+
+def clipped(value: Any, text: int, members: int, depth: int = 0) -> Any:
+    """The value with texts of at most `text` characters and at most `members` members at each place."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _text(value, text)
+        case int():
+            return value if -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER else _text(_digits(value), text)
+        case float():
+            return value if math.isfinite(value) else repr(value)
+        case _ if depth >= _DEEPEST:
+            return {"!more": 1}
+        case Mapping():
+            shown = {_key(key): clipped(inner, text, members, depth + 1) for key, inner in _first(value, members)}
+            return shown | ({"!more": len(value) - members} if len(value) > members else {})
+        case list() | tuple():
+            rest = [{"!more": len(value) - members}] if len(value) > members else []
+            return [clipped(inner, text, members, depth + 1) for inner in value[:members]] + rest
+    return _text(repr(value), text)
+
+
+def _small(record: Mapping[str, Any]) -> bytes | None:
+    """The row of a record that needs no cut and no care, as most do: many times faster."""
+    try:
+        text = _JSON.encode(record)
+        if len(text) > _LIMITS[0][0] or "!cut" in text or "!more" in text or _LONG_NUMBER.search(text):
+            return None
+        return _quoted(text)
+    except (TypeError, ValueError):  # no JSON, or a lone surrogate
+        return None
+
+
+def _quoted(text: str) -> bytes:
+    for character, escape in _IN_HTML.items():
+        text = text.replace(character, escape)
+    return text.encode()
+
+
+def _text(value: str, most: int) -> Any:
+    if len(value) <= most:
+        return _clean(value)
+    half = most // 2
+    return {"!cut": [_clean(value[:half]), len(value) - 2 * half, _clean(value[-half:])]}
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates, which no encoding of a page can hold, become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _key(key: Any) -> str:
+    """A name in a mapping; one that looks like a mark of this module gets a second exclamation mark."""
+    name = _clean(str(key)[:80])
+    return f"!{name}" if name in ("!cut", "!more") else name
+
+
+def _first(value: Mapping[Any, Any], members: int) -> list[tuple[Any, Any]]:
+    return [pair for pair, _ in zip(value.items(), range(members), strict=False)]
+
+
+def _digits(value: int) -> str:
+    # Python refuses to write out integers of thousands of digits.
+    return str(value) if value.bit_length() < 4000 else hex(value)

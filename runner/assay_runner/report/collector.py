@@ -1,0 +1,81 @@
+"""Takes in a run's records as the reducer reads them and keeps the few that a report shows.
+
+What goes wrong here must not touch a number: the first failure ends the collection and is told at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assay_api.plan import Plan
+from assay_api.records import SampleRecord
+from assay_runner.report.clip import row
+from assay_runner.report.media import Reference, references
+from assay_runner.report.selection import Selection
+
+SAMPLES = 20_000
+"""Samples that a report shows at most."""
+TEXT = 12 << 20
+"""Bytes of their rows at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One sample of the report."""
+
+    task: int
+    document: int
+    row: bytes
+    media: tuple[Reference, ...]
+
+
+class Collector:
+    """The samples of one report. Records come in planned order; memory does not grow with their number."""
+
+    def __init__(self, plan: Plan, *, samples: int = SAMPLES, size: int = TEXT) -> None:
+        self._repeats = {task.name: task.repeats for task in plan.tasks}
+        self._numbers = {task.name: number for number, task in enumerate(plan.tasks)}
+        sizes = {task.name: task.samples for task in plan.tasks}
+        self._selection = Selection(sizes, plan.seed, samples=samples, size=size)
+        self.failure: Exception | None = None
+        """What ended the collection early."""
+
+    def add(self, task: str, record: SampleRecord) -> None:
+        """Take in the next record."""
+        if self.wants(task, record.document, record.repeat, failed=record.error is not None):
+            self.keep(task, record.model_dump(mode="json", exclude_defaults=True))
+
+    def wants(self, task: str, document: int, repeat: int, *, failed: bool) -> bool:
+        """Whether the sample would be shown as things stand: what it holds need not be looked at when not."""
+        if self.failure is not None:
+            return False
+        try:
+            return self._selection.wants(task, document * self._repeats[task] + repeat, failed=failed)
+        except Exception as error:  # noqa: BLE001 - the page is not worth the numbers
+            self.failure = error
+            return False
+
+    def keep(self, task: str, record: Mapping[str, Any]) -> None:
+        """Take in a record that was wanted, as the JSON object of its line."""
+        if self.failure is not None:
+            return
+        try:
+            shown = {"task": self._numbers[task]} | {key: value for key, value in record.items() if key != "id"}
+            document, repeat = record["document"], record["repeat"]
+            self._selection.keep(
+                task,
+                document * self._repeats[task] + repeat,
+                row(shown),
+                (document, references(record.get("prompt"))),
+                failed="error" in record,
+            )
+        except Exception as error:  # noqa: BLE001 - the page is not worth the numbers
+            self.failure = error
+
+    def shown(self) -> Iterator[Shown]:
+        """The samples to show, in planned order."""
+        for kept in self._selection.kept():
+            document, media = kept.about
+            yield Shown(kept.task, document, kept.row, media)
