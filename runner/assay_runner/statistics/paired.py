@@ -81,9 +81,7 @@ def difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str] |
     if units < 2:
         return bare
     shares = [size / n for size in sizes]
-    stderr = math.sqrt(
-        math.fsum(total * total / (1 - share) for total, share in zip(totals, shares, strict=True))
-    ) / n
+    stderr = math.sqrt(math.fsum(total * total / (1 - share) for total, share in zip(totals, shares, strict=True))) / n
     negligible = max(map(abs, deltas)) * 1e-12
     if stderr <= negligible:
         # Every unit says the same, up to rounding: only signs can be tested.

@@ -140,7 +140,7 @@ def _resampled(
     if len(deltas) < 2 or len(deltas) < len(drawn) * 0.95:
         return without_error("the aggregation has no value in too many resamples")
     stderr = _spread(deltas, len(places))
-    if not stderr:
+    if stderr <= max(map(abs, deltas)) * 1e-12:
         return without_error("all resamples differ by the same")
     degrees = _degrees(units)
     center = value_b - value_a
