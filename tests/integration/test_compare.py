@@ -1,6 +1,7 @@
 """`assay compare`, as a user types it: two real runs that answer differently, and runs that must not be compared."""
 
 import json
+from pathlib import Path
 
 import pytest
 import statsmodels.api as sm
@@ -11,6 +12,9 @@ from support.endpoint import MODEL, TestEndpoint, reply
 from support.runs import TASK, answer_of, write_task
 
 WORSE = "worse"
+PLAIN = TASK.replace("process_results: !function utils.score\n", "").replace(
+    "  - {metric: f1, aggregation: !function utils.lenient, higher_is_better: true}\n", ""
+)
 
 
 async def answers(path, body):
@@ -29,80 +33,58 @@ def endpoint():
 
 @pytest.fixture
 def evaluate(assay, write_job, endpoint, tmp_path):
-    """Run the test task and return the run's address."""
+    """Run the test task and return the run's folder."""
 
-    def run(name, *, model=MODEL, documents=120, task=TASK, **spec):
-        write_task(tmp_path / f"tasks-{name}", documents=documents, task=task)
+    def run(name, *, model=MODEL, documents=120, **spec):
+        write_task(tmp_path / f"tasks-{name}", documents=documents, task=PLAIN)
         job = write_job(
             name,
             model={"backend": "openai", "name": model, "endpoint": {"url": endpoint.url}},
+            tasks=[{"name": "colours"}],
             taskSources=[{"uri": f"tasks-{name}"}],
-            **{"tasks": [{"name": "colours"}], "chunkSize": 16, **spec},
+            **spec,
         )
         done = assay("run", job, "--workers", 1, check=0)
-        return next(line for line in done.stderr.splitlines() if line.startswith("run: ")).removeprefix("run: ")
+        said = next(line for line in done.stderr.splitlines() if line.startswith("run: "))
+        return Path(said.removeprefix("run: ").removeprefix("file://"))
 
     return run
 
 
-def scores(tmp_path, address):
-    rows = read_samples((tmp_path / address / "samples.jsonl.zst").read_bytes())
+def scores(run):
+    rows = read_samples((run / "samples.jsonl.zst").read_bytes())
     return [(row["items"]["exact_match"], row["cluster"]) for row in rows]
 
 
-def test_two_models_are_compared_question_by_question(assay, evaluate, tmp_path):
+def test_two_models_are_compared_question_by_question(assay, evaluate):
     # Chunks are cut differently: the same questions are compared all the same.
-    baseline, candidate = evaluate("baseline"), evaluate("candidate", model=WORSE, chunkSize=50)
-    shown = assay("compare", baseline, candidate, check=0).stdout
+    a, b = evaluate("baseline", chunkSize=16), evaluate("candidate", model=WORSE, chunkSize=50)
+    shown = assay("compare", a, f"file://{b}", check=0).stdout
     assert "A: stub on openai, job baseline" in shown and "B: worse on openai, job candidate" in shown
-    printed = assay("compare", baseline, candidate, "--json", check=0).stdout
-    assert printed == assay("compare", baseline, candidate, "--json", check=0).stdout
+    printed = assay("compare", a, b, "--json", check=0).stdout
+    assert printed == assay("compare", a, b, "--json", check=0).stdout
     compared = json.loads(printed)
     assert compared["schema"] == "assay/comparison/v1" and compared["notes"] == []
-    right, own = compared["tasks"][0]["metrics"]
+    (found,) = compared["tasks"][0]["metrics"]
 
-    pairs = list(zip(scores(tmp_path, baseline), scores(tmp_path, candidate), strict=True))
-    deltas = [b - a for (a, _), (b, _) in pairs]
+    pairs = list(zip(scores(a), scores(b), strict=True))
+    deltas = [after - before for (before, _), (after, _) in pairs]
     shelves = [int(cluster.split()[1]) for (_, cluster), _ in pairs]
     fit = sm.OLS(deltas, [1.0] * 120).fit(cov_type="cluster", cov_kwds={"groups": shelves}, use_t=True)
-    assert right["difference"] == pytest.approx(fit.params[0], abs=1e-12) and right["difference"] < 0
-    assert right["stderr"] == pytest.approx(fit.bse[0], abs=1e-9)
-    assert right["p_value"] == pytest.approx(fit.pvalues[0], abs=1e-9)
-    assert (right["ci_low"], right["ci_high"]) == pytest.approx(tuple(fit.conf_int()[0]), abs=1e-9)
-    assert (right["wins"], right["losses"]) == (0, -sum(deltas)) and right["clusters"] == 24
-    assert right["mcnemar"]["p_value"] == pytest.approx(stats.binomtest(0, right["losses"]).pvalue, abs=1e-12)
-    assert right["headline"] and not own["headline"] and right["verdict"] == "worse"
-    assert right["sentence"] in shown and right["sentence"].startswith("A is better on colours exact_match by ")
-    assert own["metric"] == "f1" and own["method"] == "cluster-bootstrap" and own["p_value"] < 0.05
-
-    turned = json.loads(assay("compare", candidate, baseline, "--json", check=0).stdout)["tasks"][0]["metrics"]
-    assert [one["difference"] for one in turned] == [-right["difference"], -own["difference"]]
-    assert [one["p_value"] for one in turned] == [right["p_value"], own["p_value"]]
+    assert found["difference"] == pytest.approx(fit.params[0], abs=1e-12) and found["difference"] < 0
+    assert found["stderr"] == pytest.approx(fit.bse[0], abs=1e-9)
+    assert found["p_value"] == pytest.approx(fit.pvalues[0], abs=1e-9)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(fit.conf_int()[0]), abs=1e-9)
+    assert (found["wins"], found["losses"]) == (0, -sum(deltas)) and found["clusters"] == 24
+    assert found["mcnemar"]["p_value"] == pytest.approx(stats.binomtest(0, found["losses"]).pvalue, abs=1e-12)
+    assert found["sentence"] in shown and found["sentence"].startswith("A is better on colours exact_match by ")
 
 
-def test_a_run_compared_with_itself_differs_by_nothing(assay, evaluate):
-    address = evaluate("same", documents=30)
-    shown = assay("compare", address, address, check=0).stdout
-    assert (
-        "A and B score the same on every one of the 30 questions of colours exact_match: the difference is 0." in shown
-    )
-
-
-def test_runs_over_other_documents_or_another_task_are_refused_and_told_in_what_they_differ(assay, evaluate):
-    first = evaluate("first", documents=30)
-    fewer = evaluate("fewer", documents=20)
-    other = evaluate(
-        "other", documents=30, task=TASK.replace("What is", "Name").replace("temperature: 0", "temperature: 1")
-    )
-    done = assay("compare", first, fewer, check=64)
+def test_what_cannot_be_compared_is_refused_with_a_sentence_and_nothing_on_stdout(assay, evaluate):
+    whole, fewer = evaluate("whole", documents=30), evaluate("fewer", documents=20)
+    done = assay("compare", whole, fewer, "--json", check=64)
     assert "task colours: documents 30 against 20; task colours: data " in done.stderr and not done.stdout
-    done = assay("compare", first, other, "--json", check=64)
-    assert "task colours: doc_to_messages " in done.stderr and "generation" not in done.stderr and not done.stdout
-
-
-def test_a_run_without_results_is_no_run_to_compare(assay, evaluate, tmp_path):
-    address = evaluate("whole", documents=30)
-    assert "there is no plan" in assay("compare", address, address[:-1] + "x", check=64).stderr
-    assert "this is no run" in assay("compare", "somewhere", address, check=64).stderr
-    (tmp_path / address / "results.json").unlink()
-    assert "has no results yet" in assay("compare", address, address, check=1).stderr
+    assert "there is no plan" in assay("compare", whole, f"{whole}x", check=64).stderr
+    assert "this is no run" in assay("compare", "somewhere", whole, check=64).stderr
+    (fewer / "results.json").unlink()
+    assert "has no results yet" in assay("compare", whole, fewer, check=1).stderr

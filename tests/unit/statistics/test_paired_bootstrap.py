@@ -9,6 +9,8 @@ from assay_runner.statistics import aggregations, paired
 from assay_runner.statistics.items import AggregationError
 from assay_runner.statistics.paired_bootstrap import resampled_difference
 
+COUNT = itertools.count()
+
 
 def edits(n, seed=0):
     generator = np.random.default_rng(seed)
@@ -67,7 +69,7 @@ def test_questions_of_acc_all_are_drawn_whole():
     [
         (lambda items: {"x": 1.0, "y": 2.0}, "several numbers"),
         (lambda items: None, "no value"),
-        (lambda items, count=itertools.count(): float(next(count)), "another value when called again"),
+        (lambda items: float(next(COUNT)), "another value when called again"),
         (lambda items: 1.0 / (len(set(items)) == 20) + sum(items), "cannot be resampled: its function raised"),
     ],
 )
