@@ -1,7 +1,7 @@
 """Whether two models of equal strength are told apart at p < 0.05 five times in a hundred, and not more often.
 
-Independent zeros and ones are enumerated exactly; the rest is simulated with fixed seeds. With 5,000 simulations the standard
-error of a rate of 5 % is 0.3 points, so the bounds of one point are sharp.
+Independent zeros and ones are enumerated exactly; the rest is simulated with fixed seeds. With 4,000 simulations the standard
+error of a rate of 5 % is 0.34 points, so the bounds of one point are sharp.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from assay_runner.statistics.paired_bootstrap import resampled_difference
 
 pytestmark = pytest.mark.slow
 
-SIMULATIONS = 5_000
+SIMULATIONS = 4_000
 
 EQUAL, RISING = [5] * 8, [1 + 9 * i // 19 for i in range(20)]
 SKEWED = sorted(np.maximum(1, np.round(np.random.default_rng(10).lognormal(1.2, 1, 40))).astype(int).tolist())
@@ -93,7 +93,7 @@ def test_the_usual_clustered_error_would_raise_false_alarms_where_clusters_are_u
 
 @pytest.mark.parametrize("clustered", [False, True])
 def test_word_error_rates(clustered):
-    """2,000 simulations: the standard error of the rate is 0.5 points. A tenth of the usual resamples costs 0.2 points."""
+    """1,000 simulations cannot tell 5 from 6 %; docs/compare.md has the rates of larger ones."""
     generator, wer = np.random.default_rng(77), aggregations.get("wer")
     clusters = [str(i // 2) for i in range(80)] if clustered else None
 
@@ -103,10 +103,10 @@ def test_word_error_rates(clustered):
         ]
 
     told = 0
-    for seed in range(2000):
+    for seed in range(1000):
         words = generator.integers(5, 25, 80)
         a, b = (
             rows(words, np.repeat(generator.beta(2, 8, 40), 2) if clustered else generator.beta(2, 8, 80)) for _ in "ab"
         )
-        told += resampled_difference(a, b, wer, clusters, seed, 100, metric="wer").difference.p_value < 0.05
-    assert 0.04 <= told / 2000 <= 0.06
+        told += resampled_difference(a, b, wer, clusters, seed, 60, metric="wer").difference.p_value < 0.05
+    assert 0.035 <= told / 1000 <= 0.065

@@ -28,7 +28,6 @@ from assay_runner.work.setup import stored_plan
 class FinishedRun:
     """A run with results."""
 
-    address: str
     root: Store
     """The whole store, with the task files."""
     store: Store
@@ -104,4 +103,4 @@ def open_finished(address: str) -> FinishedRun:
         ) from error
     if results.plan != plan.digest:
         raise Corrupt(f"{where} is of plan {results.plan[:12]}, but plan.json is {plan.digest[:12]}.")
-    return FinishedRun(address, root, store, plan, results, read_markers(store, plan))
+    return FinishedRun(root, store, plan, results, read_markers(store, plan))

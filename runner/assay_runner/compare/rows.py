@@ -16,7 +16,7 @@ from assay_runner.compare.finished import FinishedRun
 from assay_runner.compare.pairs import ABSENT, Column, TaskPairs
 from assay_runner.reduce.task_metrics import item_key
 from assay_runner.statistics import aggregations, exact, paired, repeats
-from assay_runner.statistics.aggregations import Aggregation, Mean, Totals, Value
+from assay_runner.statistics.aggregations import Aggregation, Mean, Totals, Value, Whole
 from assay_runner.statistics.estimate import DEFAULT_RESAMPLES
 from assay_runner.statistics.items import AggregationError, Item, ItemError, finite
 from assay_runner.statistics.paired import Counts, Difference
@@ -115,12 +115,14 @@ class _Metric:
             numbers = [ABSENT if value is None else value for value in values]
             grouped = _by_document([document for document, _ in present], numbers)
             sides.append(_scores(grouped, k, repeats.average_score))
-        return self._of_scores(self.spec.metric, *sides)
+        # With repeats, results.json has the mean of all good samples, of documents too that lack some.
+        return self._of_scores(self.spec.metric, *sides, reported=not repeated)
 
-    def _of_scores(self, name: str, a: Scores, b: Scores) -> Row:
-        """The row of a metric with one number per document."""
+    def _of_scores(self, name: str, a: Scores, b: Scores, *, reported: bool = True) -> Row:
+        """The row of a metric with one number per document, checked against the results where they report that number."""
         for run, scores in ((self.a, a), (self.b, b)):
-            self._check(run, name, exact.mean(list(scores.values())) if scores else None)
+            if reported and scores:
+                self._check(run, name, exact.mean(list(scores.values())))
         documents = sorted(a.keys() | b.keys() | (self.pairs.failed_a & self.pairs.failed_b))
         both = [document for document in documents if document in a and document in b]
         left, right = [a[document] for document in both], [b[document] for document in both]
@@ -142,7 +144,7 @@ class _Metric:
             note=None if found.p_value is not None else ONE_UNIT if both else "no question has a score in both runs",
         )
 
-    def _resampled(self, column: Column, aggregation: Aggregation, *, repeated: bool) -> Row:
+    def _resampled(self, column: Column, aggregation: Totals | Whole, *, repeated: bool) -> Row:
         """The row of a metric that is computed from all items at once."""
         triples = zip(column.documents, column.a, column.b, strict=True)
         common = [triple for triple in triples if triple[1] is not ABSENT and triple[2] is not ABSENT]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from assay_runner.statistics import bootstrap, exact, intervals
-from assay_runner.statistics.aggregations import Mean, Totals, Value, Whole
+from assay_runner.statistics.aggregations import Totals, Value, Whole
 from assay_runner.statistics.items import AggregationError, Item, ItemError
 from assay_runner.statistics.paired import Difference, satterthwaite_degrees
 
@@ -36,7 +36,7 @@ class Resampled:
 def resampled_difference(
     a: Sequence[Item],
     b: Sequence[Item],
-    aggregation: Mean | Totals | Whole,
+    aggregation: Totals | Whole,
     clusters: Sequence[str] | None,
     seed: int,
     resamples: int,
@@ -57,7 +57,6 @@ def resampled_difference(
     try:
         if isinstance(aggregation, Totals):
             return _of_totals(a, b, aggregation, clusters, seed, resamples)
-        assert isinstance(aggregation, Whole), "the difference of means has a formula"
         return _of_whole(a, b, aggregation, clusters, seed, resamples)
     except ItemError as error:
         raise AggregationError(metric, str(error)) from error

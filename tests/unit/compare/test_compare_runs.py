@@ -9,7 +9,7 @@ import pytest
 from assay_api.comparison import Comparison
 from assay_api.errors import Corrupt, Incomplete
 from assay_runner.backends.base import Response, ResponseError
-from assay_runner.compare.comparable import Incomparable
+from assay_runner.compare.comparable import Incomparable, common_tasks, notes
 from assay_runner.compare.compare import compare_runs
 from assay_runner.compare.finished import open_finished
 from assay_runner.store.file import FileStore
@@ -134,6 +134,35 @@ def test_chunk_size_model_and_sampling_settings_may_differ_and_the_last_is_noted
         "Task colours was answered with other generation settings: max_new_tokens 8 against 9, temperature 0.0 against 0.7.",
     )
     assert compared.tasks[0].metrics[0].verdict == "identical"
+
+
+def test_a_group_is_the_headline_of_its_tasks(evaluate, tmp_path):
+    runs = []
+    for name, model in (("a", Model()), ("b", Model(wrong=lambda number: number % 4 == 1))):
+        folder = tmp_path / name / "tasks"
+        folder.mkdir(parents=True)
+        (folder / "shades.yaml").write_text(PLAIN.replace("task: colours", "task: shades"))
+        (folder / "all.yaml").write_text(
+            "group: all\ntask: [colours, shades]\naggregate_metric_list: [{metric: exact_match, weight_by_size: true}]\n"
+        )
+        runs.append(evaluate(name, model, tasks=[{"name": "all"}]))
+    compared = compare(*runs)
+    first, second = (task.metrics[0] for task in compared.tasks)
+    (found,) = compared.groups[0].metrics
+    assert [row.headline for row in (first, second, found)] == [False, False, True]
+    assert found.difference == pytest.approx((first.difference + second.difference) / 2) and found.n == 120
+    assert found.stderr == pytest.approx(first.stderr / 2**0.5) and found.p_adjusted == found.p_value < first.p_value
+    assert found.sentence.startswith("A is better on all exact_match by ")
+
+
+def test_versions_and_tasks_of_one_run_alone_are_noted(evaluate):
+    plan = evaluate("a").plan
+    other = plan.model_copy(
+        update={"assay_version": "9.9", "tasks": (*plan.tasks, plan.tasks[0].model_copy(update={"name": "hues"}))}
+    )
+    assert common_tasks(plan, other) == ("colours",)
+    version, alone = notes(plan, other, ("colours",))
+    assert "B by 9.9" in version and alone == "Only B has hues; nothing is compared there."
 
 
 @pytest.mark.parametrize(
