@@ -22,20 +22,33 @@ def attempt(tmp_path, assay, endpoint):
     """Run a job over the colours task with changes; returns (exit code, last line of stderr)."""
 
     def run(
-        *, task=TASK, utils=UTILS, rows=None, spec=None, key="right", store=None, command="run", env=None, base=None
+        *,
+        task=TASK,
+        utils=UTILS,
+        rows=None,
+        spec=None,
+        key="right",
+        store=None,
+        command="run",
+        env=None,
+        base=None,
+        top=None,
+        manifest=None,
     ):
         folder = write_task(tmp_path / "tasks", documents=20, task=task, utils=utils)
         if base is not None:
             (folder / "base.yaml").write_text(base)
         if rows is not None:
-            (folder / "colours.jsonl").write_text(rows)
+            (folder / "colours.jsonl").write_text(rows, errors="surrogateescape")
         defaults = {
             "model": {"backend": "openai", "name": MODEL, "endpoint": {"url": endpoint.url}},
             "tasks": [{"name": "colours"}],
             "taskSources": [{"uri": "tasks"}],
         }
-        manifest = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "bad"}}
-        (tmp_path / "job.yaml").write_text(json.dumps(manifest | {"spec": defaults | (spec or {})}))
+        if manifest is None:
+            job = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "bad"}}
+            manifest = json.dumps(job | {"spec": defaults | (spec or {})} | (top or {})).replace("ENDPOINT", endpoint.url)
+        (tmp_path / "job.yaml").write_text(manifest)
         where = store or str(tmp_path / "store")
         done = assay(command, "job.yaml", "--store", where, env={"OPENAI_API_KEY": key} | (env or {}))
         lines = [line for line in done.stderr.strip().splitlines() if line.startswith("assay: ")]
@@ -49,6 +62,8 @@ def attempt(tmp_path, assay, endpoint):
 def model(**changes):
     return {"model": {"backend": "openai", "name": MODEL} | changes}
 
+
+_FILTER = "filter_list:\n  - {{name: short, filter: [{{function: {}}}]}}\n"
 
 ROWS = [
     ("unknown field", {"spec": {"replica": 2}}, 64, ["job.yaml: spec.replica:", "no such field", "replicas"]),
@@ -125,6 +140,70 @@ ROWS = [
         64,
         ["no-such-model"],
     ),
+    ("no YAML", {"manifest": "spec: {tasks: [\n"}, 64, ["job.yaml"]),
+    ("an empty manifest", {"manifest": ""}, 64, ["job.yaml"]),
+    ("two manifests", {"manifest": "kind: EvalJob\n---\nkind: EvalJob\n"}, 64, ["job.yaml"]),
+    ("another kind", {"top": {"kind": "Job"}}, 64, ["kind", "EvalJob"]),
+    ("another version", {"top": {"apiVersion": "assay.dev/v9"}}, 64, ["apiVersion", "assay.dev/v1alpha1"]),
+    ("a name that no object can have", {"top": {"metadata": {"name": "My_Job"}}}, 64, ["metadata.name"]),
+    ("a model that is not served", {"spec": model(name="gpt", endpoint={"url": "ENDPOINT"})}, 64, ["gpt", MODEL]),
+    ("no endpoint", {"spec": model()}, 64, ["spec.model", "endpoint"]),
+    ("an endpoint for weights", {"spec": model(backend="transformers", endpoint={"url": "ENDPOINT"})}, 64, ["endpoint"]),
+    ("an address without a scheme", {"spec": model(endpoint={"url": "server:8000/v1"})}, 64, ["endpoint.url"]),
+    ("a password in the address", {"spec": model(endpoint={"url": "http://u:pw@server/v1"})}, 64, ["endpoint.url"]),
+    ("a query in the address", {"spec": model(endpoint={"url": "http://server/v1?key=1"})}, 64, ["endpoint.url"]),
+    ("no request in flight", {"spec": model(endpoint={"url": "ENDPOINT", "maxConcurrency": 0})}, 64, ["maxConcurrency"]),
+    ("no time", {"spec": model(endpoint={"url": "ENDPOINT", "timeoutSeconds": -1})}, 64, ["timeoutSeconds"]),
+    ("a key of two words", {"key": "two words"}, 64, ["apiKeySecretRef"]),
+    (
+        "a body field that the request decides",
+        {"spec": model(endpoint={"url": "ENDPOINT"}, args={"extra_body": {"seed": 3}})},
+        64,
+        ["spec.model.args.extra_body", "seed"],
+    ),
+    ("an unknown API", {"spec": model(endpoint={"url": "ENDPOINT"}, args={"api": "talk"})}, 64, ["args.api", "chat"]),
+    ("a limit of nothing", {"spec": {"tasks": [{"name": "colours", "limit": 0}]}}, 64, ["spec.tasks[0].limit"]),
+    ("no repeat", {"spec": {"tasks": [{"name": "colours", "repeats": 0}]}}, 64, ["spec.tasks[0].repeats"]),
+    ("a task twice", {"spec": {"tasks": [{"name": "colours"}, {"name": "colours"}]}}, 64, ["colours"]),
+    (
+        "an unknown setting of generation",
+        {"spec": {"tasks": [{"name": "colours", "generation": {"max_tokens_new": 1}}]}},
+        64,
+        ["max_tokens_new"],
+    ),
+    (
+        "a temperature below zero",
+        {"spec": {"tasks": [{"name": "colours", "generation": {"temperature": -1}}]}},
+        64,
+        ["temperature"],
+    ),
+    ("chunks of nothing", {"spec": {"chunkSize": 0}}, 64, ["spec.chunkSize"]),
+    ("an error rate above one", {"spec": {"errorPolicy": {"maxErrorRate": 2}}}, 64, ["maxErrorRate"]),
+    (
+        "a target that is no column",
+        {
+            "task": TASK.replace("doc_to_target: colour", "doc_to_target: color")
+            .replace("process_results: !function utils.score\n", "")
+            .replace("  - {metric: f1, aggregation: !function utils.lenient, higher_is_better: true}\n", "")
+        },
+        64,
+        ["doc_to_target", "'color'", "colour"],
+    ),
+    ("a cluster that is no column", {"task": TASK.replace("shelf", "rack")}, 64, ["cluster_key", "rack"]),
+    ("an id that is no column", {"task": TASK.replace("id_key: thing", "id_key: name")}, 64, ["id_key", "name"]),
+    ("bytes that are no text", {"rows": '{"thing": "\udcff"}\n'}, 64, ["colours.jsonl"]),
+    ("a filter that does not exist", {"task": TASK + _FILTER.format("shorten")}, 64, ["shorten", "regex"]),
+    ("a pattern that is none", {"task": TASK + _FILTER.format("regex, regex_pattern: '('")}, 64, ["regex"]),
+    ("a function without a module", {"task": TASK.replace("utils.score", "score")}, 64, ["score", "module"]),
+    ("task code that ends the process", {"utils": "import os\nraise SystemExit(0)\n"}, 64, ["utils.py"]),
+    (
+        "documents that a function spoils",
+        {"task": TASK + "process_docs: !function utils.spoil\n", "utils": UTILS + "\n\ndef spoil(docs):\n    return 5\n"},
+        64,
+        ["process_docs"],
+    ),
+    ("an include that includes itself", {"task": TASK + "include: colours.yaml\n"}, 64, ["colours.yaml"]),
+    ("a picture that is not there", {"task": TASK + 'media: {image: "{{ thing }}.png"}\n'}, 64, ["thing 0.png"]),
     ("missing task source", {"spec": {"taskSources": [{"uri": "tusks"}]}}, 64, ["spec.taskSources[0].uri", "tusks"]),
 ]
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from assay_runner import __version__
 
-_RUNS_TASK_CODE = ("run", "plan", "work", "reduce")
+_RUNS_TASK_CODE = ("run", "plan", "work", "reduce", "compare")
 _EXIT_STOPPED = 75
 """As in `assay_api.errors`, which takes a tenth of a second to import."""
 _EXIT_CODES = "exit codes: 0 done; 1 failed; 64 the manifest or a task is wrong; 75 stopped, may be resumed"
@@ -82,6 +82,15 @@ def parser() -> argparse.ArgumentParser:
     results.add_argument("run", metavar="RUN|NAME", help="address of a run, or the name of an EvalJob on the cluster")
     results.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
     _on_a_cluster(results)
+
+    compare = commands.add_parser(
+        "compare",
+        help="whether the second of two runs is better than the first, and how sure that is",
+        epilog="exit codes: 0 compared, whatever came out; 1 failed; 64 the runs cannot be compared, or an address is wrong",
+    )
+    compare.add_argument("a", metavar="RUN", help="address of the baseline, A")
+    compare.add_argument("b", metavar="RUN", help="address of the candidate, B; differences are B − A")
+    compare.add_argument("--json", action="store_true", help="the comparison as JSON instead of a table")
 
     submit = commands.add_parser("submit", help="apply a manifest to the cluster", epilog=_EXIT_CODES)
     submit.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
@@ -185,6 +194,7 @@ _COMMANDS = {
     "work": ("work", "work"),
     "reduce": ("results", "reduce"),
     "results": ("results", "results"),
+    "compare": ("compare", "compare"),
     "delete": ("delete", "delete"),
     "submit": ("submit", "submit"),
     "status": ("status", "status"),

@@ -36,8 +36,8 @@ def clustered_standard_error(values: Sequence[float], clusters: Sequence[str]) -
     return math.sqrt(len(members) / (len(members) - 1) * squares) / n
 
 
-def t_interval(center: float, error: float, degrees: int) -> Interval:
-    """center ± t₀.₉₇₅ · error, with `degrees` (≥ 1) degrees of freedom."""
+def t_interval(center: float, error: float, degrees: float) -> Interval:
+    """center ± t₀.₉₇₅ · error, with `degrees` > 0 degrees of freedom, a whole number or not."""
     margin = t_quantile(degrees) * error
     return center - margin, center + margin
 
@@ -60,11 +60,22 @@ def wilson_interval(share: float, n: int) -> Interval:
     return (0.0 if share == 0 else max(0.0, middle - margin)), (1.0 if share == 1 else min(1.0, middle + margin))
 
 
-def t_quantile(degrees: int) -> float:
-    """The 97.5 % point of Student's t distribution with `degrees` ≥ 1 degrees of freedom, to 12 significant digits.
-
-    The library's last digits may depend on processor and version; the digits that are kept do not.
-    """
+def t_quantile(degrees: float, share: float = 0.975) -> float:
+    """The point below which `share` of Student's t distribution with `degrees` > 0 degrees of freedom lies, to 12
+    significant digits."""
     from scipy.special import stdtrit
 
-    return float(f"{float(stdtrit(degrees, 0.975)):.12g}")
+    return twelve_digits(float(stdtrit(degrees, share)))
+
+
+def t_p_value(t: float, degrees: float) -> float:
+    """The two-sided p-value of `t` under Student's t distribution with `degrees` > 0 degrees of freedom, to 12 significant
+    digits."""
+    from scipy.special import stdtr
+
+    return twelve_digits(2 * float(stdtr(degrees, -abs(t))))
+
+
+def twelve_digits(value: float) -> float:
+    """The value to 12 significant digits: a library's last digits may depend on processor and version; these do not."""
+    return float(f"{value:.12g}")

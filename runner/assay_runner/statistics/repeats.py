@@ -48,11 +48,7 @@ def average(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | 
     Raises:
         AggregationError: a value is no number.
     """
-
-    def score(document: Sequence[Item]) -> float:
-        return exact.mean(_numbers(f"avg@{k}", document))
-
-    return _over_documents(f"avg@{k}", values, k, clusters, score)
+    return _over_documents(f"avg@{k}", values, k, clusters, average_score)
 
 
 def pass_at(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | None = None) -> RepeatEstimate:
@@ -64,15 +60,7 @@ def pass_at(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | 
     Raises:
         AggregationError: a value is neither 0 nor 1.
     """
-
-    def score(document: Sequence[Item]) -> float:
-        marks = _numbers(f"pass@{k}", document)
-        if any(mark not in (0.0, 1.0) for mark in marks):
-            raise AggregationError(f"pass@{k}", "a repeat is neither right (1) nor wrong (0)")
-        ways = math.comb(len(marks), k)
-        return (ways - math.comb(marks.count(0.0), k)) / ways
-
-    found = _over_documents(f"pass@{k}", values, k, clusters, score)
+    found = _over_documents(f"pass@{k}", values, k, clusters, pass_score)
     return replace(found, estimate=_within_unit(found.estimate))
 
 
@@ -89,16 +77,43 @@ def majority_at(
     Raises:
         AggregationError: the value of a winning answer is no number.
     """
+    return _over_documents(f"majority@{k}", answers, k, clusters, majority_score)
 
-    def score(document: Sequence[tuple[Item, Item]]) -> float:
-        votes: dict[bytes, int] = {}
-        ballots = [(canonical(answer), value) for answer, value in document[:k]]
-        for answer, _ in ballots:
-            votes[answer] = votes.get(answer, 0) + 1
-        winner = max(votes, key=votes.__getitem__)
-        return _numbers(f"majority@{k}", [next(value for answer, value in ballots if answer == winner)])[0]
 
-    return _over_documents(f"majority@{k}", answers, k, clusters, score)
+def average_score(document: Sequence[Item], k: int) -> float:
+    """avg@k of one document: the mean of its good repeats.
+
+    Raises:
+        AggregationError: a value is no number.
+    """
+    return exact.mean(_numbers(f"avg@{k}", document))
+
+
+def pass_score(document: Sequence[Item], k: int) -> float:
+    """pass@k of one document with at least k good repeats.
+
+    Raises:
+        AggregationError: a value is neither 0 nor 1.
+    """
+    marks = _numbers(f"pass@{k}", document)
+    if any(mark not in (0.0, 1.0) for mark in marks):
+        raise AggregationError(f"pass@{k}", "a repeat is neither right (1) nor wrong (0)")
+    ways = math.comb(len(marks), k)
+    return (ways - math.comb(marks.count(0.0), k)) / ways
+
+
+def majority_score(document: Sequence[tuple[Item, Item]], k: int) -> float:
+    """majority@k of one document's (answer, value) pairs.
+
+    Raises:
+        AggregationError: the value of the winning answer is no number.
+    """
+    votes: dict[bytes, int] = {}
+    ballots = [(canonical(answer), value) for answer, value in document[:k]]
+    for answer, _ in ballots:
+        votes[answer] = votes.get(answer, 0) + 1
+    winner = max(votes, key=votes.__getitem__)
+    return _numbers(f"majority@{k}", [next(value for answer, value in ballots if answer == winner)])[0]
 
 
 def _within_unit(found: Estimate) -> Estimate:
@@ -118,9 +133,9 @@ def _over_documents(
     documents: Sequence[Sequence[T]],
     k: int,
     clusters: Sequence[str] | None,
-    score: Callable[[Sequence[T]], float],
+    score: Callable[[Sequence[T], int], float],
 ) -> RepeatEstimate:
     if k < 1:
         raise ValueError(f"{name} needs at least one repeat")
-    scores = [score(document) if len(document) >= k else None for document in documents]
+    scores = [score(document, k) if len(document) >= k else None for document in documents]
     return RepeatEstimate(name, k, of_numbers(scores, clusters), scores.count(None))

@@ -23,13 +23,7 @@ def read_plan(store: Store) -> Plan:
         SpecError: no plan, or one of another version.
         Corrupt: the plan has been changed since it was written.
     """
-    try:
-        data = store.get(layout.PLAN)
-    except NotFoundInStore as error:
-        raise SpecError(store.uri, "", "there is no plan", "give the address of a run that was planned") from error
-    plan = Plan.decode(data, store.location(layout.PLAN))
-    if plan.encode() != data:
-        raise Corrupt(f"{store.location(layout.PLAN)} is not as the planner wrote it.")
+    plan = stored_plan(store)
     if plan.assay_version != __version__:
         raise SpecError(
             store.location(layout.PLAN),
@@ -37,6 +31,23 @@ def read_plan(store: Store) -> Plan:
             f"the run was planned by Assay {plan.assay_version}, this is {__version__}",
             f"use Assay {plan.assay_version} for this run, or plan it anew",
         )
+    return plan
+
+
+def stored_plan(store: Store) -> Plan:
+    """The run's plan, whichever version of Assay made it: for looking at a finished run.
+
+    Raises:
+        SpecError: there is no plan.
+        Corrupt: the plan has been changed since it was written.
+    """
+    try:
+        data = store.get(layout.PLAN)
+    except NotFoundInStore as error:
+        raise SpecError(store.uri, "", "there is no plan", "give the address of a run that was planned") from error
+    plan = Plan.decode(data, store.location(layout.PLAN))
+    if plan.encode() != data:
+        raise Corrupt(f"{store.location(layout.PLAN)} is not as the planner wrote it.")
     return plan
 
 

@@ -31,8 +31,8 @@ def test_the_command_line_is_parsed_without_any_library():
     assert not imported(code) & HEAVY
 
 
-@pytest.mark.parametrize("module", ["assay_runner.cli.work", "assay_runner.cli.run", "assay_runner.cli.plan"])
-def test_a_worker_and_a_planner_start_without_engines_or_clients(module):
+@pytest.mark.parametrize("module", [f"assay_runner.cli.{name}" for name in ("work", "run", "plan", "compare")])
+def test_a_command_starts_without_engines_or_clients(module):
     assert not imported(f"import {module}") & {
         "torch",
         "transformers",

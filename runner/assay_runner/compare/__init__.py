@@ -1,0 +1,1 @@
+"""Two finished runs side by side: whether they may be compared, the pairs of their scores, and what the pairs say."""
