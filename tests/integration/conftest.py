@@ -32,6 +32,19 @@ def assay(tmp_path):
     return run
 
 
+@pytest.fixture(scope="session")
+def assay_in():
+    """Run `assay ARGS` in a folder, for runs that several tests look at; it has to end well."""
+
+    def run(folder, *arguments):
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
+        command = [sys.executable, "-m", "assay_runner", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+    return run
+
+
 @pytest.fixture
 def write_job(tmp_path):
     """Write a manifest and return its path; keyword arguments are fields of spec."""

@@ -47,7 +47,9 @@ def attempt(tmp_path, assay, endpoint):
         }
         if manifest is None:
             job = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "bad"}}
-            manifest = json.dumps(job | {"spec": defaults | (spec or {})} | (top or {})).replace("ENDPOINT", endpoint.url)
+            manifest = json.dumps(job | {"spec": defaults | (spec or {})} | (top or {})).replace(
+                "ENDPOINT", endpoint.url
+            )
         (tmp_path / "job.yaml").write_text(manifest)
         where = store or str(tmp_path / "store")
         done = assay(command, "job.yaml", "--store", where, env={"OPENAI_API_KEY": key} | (env or {}))
@@ -148,11 +150,21 @@ ROWS = [
     ("a name that no object can have", {"top": {"metadata": {"name": "My_Job"}}}, 64, ["metadata.name"]),
     ("a model that is not served", {"spec": model(name="gpt", endpoint={"url": "ENDPOINT"})}, 64, ["gpt", MODEL]),
     ("no endpoint", {"spec": model()}, 64, ["spec.model", "endpoint"]),
-    ("an endpoint for weights", {"spec": model(backend="transformers", endpoint={"url": "ENDPOINT"})}, 64, ["endpoint"]),
+    (
+        "an endpoint for weights",
+        {"spec": model(backend="transformers", endpoint={"url": "ENDPOINT"})},
+        64,
+        ["endpoint"],
+    ),
     ("an address without a scheme", {"spec": model(endpoint={"url": "server:8000/v1"})}, 64, ["endpoint.url"]),
     ("a password in the address", {"spec": model(endpoint={"url": "http://u:pw@server/v1"})}, 64, ["endpoint.url"]),
     ("a query in the address", {"spec": model(endpoint={"url": "http://server/v1?key=1"})}, 64, ["endpoint.url"]),
-    ("no request in flight", {"spec": model(endpoint={"url": "ENDPOINT", "maxConcurrency": 0})}, 64, ["maxConcurrency"]),
+    (
+        "no request in flight",
+        {"spec": model(endpoint={"url": "ENDPOINT", "maxConcurrency": 0})},
+        64,
+        ["maxConcurrency"],
+    ),
     ("no time", {"spec": model(endpoint={"url": "ENDPOINT", "timeoutSeconds": -1})}, 64, ["timeoutSeconds"]),
     ("a key of two words", {"key": "two words"}, 64, ["apiKeySecretRef"]),
     (
@@ -198,7 +210,10 @@ ROWS = [
     ("task code that ends the process", {"utils": "import os\nraise SystemExit(0)\n"}, 64, ["utils.py"]),
     (
         "documents that a function spoils",
-        {"task": TASK + "process_docs: !function utils.spoil\n", "utils": UTILS + "\n\ndef spoil(docs):\n    return 5\n"},
+        {
+            "task": TASK + "process_docs: !function utils.spoil\n",
+            "utils": UTILS + "\n\ndef spoil(docs):\n    return 5\n",
+        },
         64,
         ["process_docs"],
     ),

@@ -62,8 +62,16 @@ ROWS = {
         "compressed",
     ),
     "a withheld answer": (_raw(_CHOICE % ("null", '"content_filter"')), "ContentFilter", "withheld"),
-    "an over-long prompt": (status(400, "This model's maximum context length is 10 tokens"), "ContextTooLong", "10 tokens"),
-    "a picture that the server cannot decode": (status(400, "cannot identify image file"), "HTTP400", "cannot identify"),
+    "an over-long prompt": (
+        status(400, "This model's maximum context length is 10 tokens"),
+        "ContextTooLong",
+        "10 tokens",
+    ),
+    "a picture that the server cannot decode": (
+        status(400, "cannot identify image file"),
+        "HTTP400",
+        "cannot identify",
+    ),
     "a picture that is too large for the server": (status(413, "Request Entity Too Large"), "HTTP413", "Too Large"),
     "a bomb that the server refuses": (status(422, "decompression bomb"), "HTTP422", "decompression bomb"),
     "an error inside the server": (status(500, "CUDA error"), "HTTP500", "CUDA error"),
@@ -82,7 +90,7 @@ def run(tmp_path_factory, assay_in):
     (folder / "tasks").mkdir()
     (folder / "tasks" / "odd.yaml").write_text(_TASK)
     names = [*ROWS, *GOOD]
-    for number, name in enumerate(names):
+    for number in range(len(names)):
         (folder / "tasks" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + str(number).encode())
     with (folder / "tasks" / "odd.jsonl").open("w") as file:
         for number, name in enumerate(names):

@@ -51,6 +51,8 @@ class Fault:
     content_type: str = "application/json"
     drop: bool = False
     """Close the connection without an answer."""
+    cut: bool = False
+    """Close the connection in the middle of the answer."""
     delay: float = 0.0
 
 
@@ -170,6 +172,10 @@ class TestEndpoint:
 
     async def _inject(self, request: web.Request, fault: Fault) -> web.Response:
         await asyncio.sleep(fault.delay)
+        if fault.cut and request.transport:
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(fault.body) + 100}\r\n\r\n"
+            request.transport.write(head.encode() + fault.body)  # type: ignore[attr-defined]
+            request.transport.close()
         if fault.drop and request.transport:
             request.transport.abort()
         return web.Response(
