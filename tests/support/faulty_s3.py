@@ -201,6 +201,7 @@ class FaultyS3:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_PUT(self) -> None:
                 request = Request(self.command, self.path, dict(self.headers.items()), b"")

@@ -28,14 +28,15 @@ def follow_server_clock(client: S3Client) -> None:
     `RequestTimeTooSkewed`."""
     ahead = timedelta()
 
-    def learn(parsed_response: dict[str, Any] | None, **_: object) -> None:
+    def learn(parsed_response: dict[str, Any] | None, context: dict[str, Any], **_: object) -> None:
         nonlocal ahead
         answered = (parsed_response or {}).get("ResponseMetadata", {})
         told = http_date(answered.get("HTTPHeaders", {}).get("date"))
         if parsed_response is None or answered.get("HTTPStatusCode") != 403 or told is None:
             return
         new = told - datetime.now(UTC)
-        if abs(new - ahead) > _TOO_FAR:
+        # Another thread may have learned it since this request was signed.
+        if abs(new - context.get(_AHEAD, timedelta())) > _TOO_FAR:
             ahead = new
             parsed_response.setdefault("Error", {})["Code"] = SKEWED
 
