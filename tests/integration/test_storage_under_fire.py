@@ -30,7 +30,7 @@ from assay_runner.store.s3_client import make_client
 from assay_runner.store.s3_tries import Tries
 from assay_runner.work.board import plan_chunks
 from support.faulty_s3 import Fault, FaultyS3, Forward, Reply, Request, error
-from support.runs import AnsweringBackend, Run, planned, results_bytes, worker, write_task
+from support.runs import PLAIN_TASK, AnsweringBackend, Run, planned, results_bytes, worker, write_task
 from support.s3 import s3_server
 
 __all__ = ["s3_server"]
@@ -40,17 +40,6 @@ DOCUMENTS, CHUNK = 12, 4
 RATE, SLOW_RATE, CLOCK_RATE, DEATHS = 0.14, 0.006, 0.02, 0.45
 PROBED = 4
 """Every so manieth run finds out about the server under fire too; the others know already, which is most of a run's requests."""
-TASK = """
-task: colours
-dataset_path: json
-dataset_kwargs: {data_files: {test: colours.jsonl}}
-test_split: test
-output_type: generate_until
-doc_to_messages: [{role: user, content: [{type: text, text: "What is the colour of {{ thing }}?"}]}]
-doc_to_target: colour
-generation_kwargs: {max_new_tokens: 8, temperature: 0}
-metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
-"""
 FAULTS: dict[str, Fault | Reply] = {
     fault.value: fault
     for fault in Fault
@@ -125,7 +114,7 @@ class Fire:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fire")
-    write_task(folder / "tasks", documents=DOCUMENTS, task=TASK)
+    write_task(folder / "tasks", documents=DOCUMENTS, task=PLAIN_TASK)
     return folder
 
 
@@ -195,7 +184,14 @@ async def work(run: Run, chance: Random, deaths: Counter[str]) -> None:
             backend = AnsweringBackend(random=Random(chance.random()), delay=0.01)
             workers.append(
                 worker(
-                    replace(run, store=store), f"w{index}", backend, index=index, workers=count, beat=0.5, silence=1.0, poll=0.2
+                    replace(run, store=store),
+                    f"w{index}",
+                    backend,
+                    index=index,
+                    workers=count,
+                    beat=0.5,
+                    silence=1.0,
+                    poll=0.2,
                 ).run()
             )
         ends = await asyncio.gather(*workers, return_exceptions=True)
@@ -262,3 +258,22 @@ def test_100_runs_under_random_faults_give_the_same_bytes(home, undisturbed, ser
         assert deaths["Died"] > RUNS / 4
         assert modes["ignored", "fallback"] == modes["racy", "fallback"] == RUNS / 5 / PROBED
         assert modes["honoured", "conditional"] > RUNS / 4 / PROBED
+
+
+def test_a_worker_whose_store_stays_away_ends_with_a_sentence_and_the_run_goes_on_later(
+    home, undisturbed, servers, bucket, plain
+):
+    server, client = servers["honoured"]
+    server.script, server.clock_ahead = lambda request: None, timedelta()
+    run = planned(home, hurried(client, bucket, "away"), chunkSize=CHUNK)
+    left = iter(range(25))
+    server.script = lambda request: None if next(left, None) is not None else Fault.SLOW_DOWN
+    with pytest.raises(
+        StoreUnavailable, match=r"it answered 503 SlowDown \(10 tries in \d+ s\); run the same"
+    ) as caught:
+        asyncio.run(worker(run).run())
+    assert caught.value.exit_code == 1
+    server.script = lambda request: None
+    store = S3Store(bucket, "away/default/colours/r1", plain)
+    asyncio.run(worker(run).run())
+    check(run, store, results_bytes(run), undisturbed)

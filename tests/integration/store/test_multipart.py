@@ -38,7 +38,9 @@ def operations(faulty):
     return [(request.method, request.path.partition("?")[2].partition("=")[0]) for request in faulty.requests]
 
 
-def test_a_large_file_goes_up_in_parts_and_replaces_what_was_there(store, store_behind_faults, faulty, source, unfinished):
+def test_a_large_file_goes_up_in_parts_and_replaces_what_was_there(
+    store, store_behind_faults, faulty, source, unfinished
+):
     store.put("large", b"before")
     store_behind_faults.put_file("large", source)
     assert store.get("large") == DATA
@@ -90,7 +92,9 @@ def test_a_completion_whose_answer_is_lost_counts(store, store_behind_faults, fa
     assert store.get("replaced") == store.get("created") == DATA and not unfinished()
 
 
-def test_a_large_write_that_fails_is_aborted_and_changes_nothing(store, store_behind_faults, faulty, source, unfinished):
+def test_a_large_write_that_fails_is_aborted_and_changes_nothing(
+    store, store_behind_faults, faulty, source, unfinished
+):
     store.put("large", b"before")
     faulty.script = lambda request: Fault.ERROR_BEFORE if "partNumber=2" in request.path else None
     with pytest.raises(StoreUnavailable, match=r"large could not be written at .*: it answered 500 .* \(10 tries in"):

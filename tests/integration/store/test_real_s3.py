@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -125,6 +126,26 @@ def test_a_creation_whose_answer_was_lost_is_known_for_ones_own(store, store_beh
     faulty.plan(fault)
     assert store_behind_faults.put_if_absent("marker", b"other") is False
     assert store.get("marker") == b"mine"
+
+
+@pytest.mark.parametrize("hours", [-5, 30])
+def test_a_client_whose_clock_is_wrong_signs_by_the_server_s(s3_server, s3_store, monkeypatch, hours):
+    if not s3_server.atomic:
+        pytest.skip("this server checks no signatures")
+    settings = s3_store()
+    off = timedelta(hours=hours)
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + off
+
+    monkeypatch.setattr("assay_runner.store.s3_clock.datetime", Off)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime.now(UTC).replace(tzinfo=None) + off)
+    store = open_store(settings.uri, settings)
+    for number in range(3):
+        assert store.put_if_absent(f"marker/{number}", b"mine") is True
+    assert list(store.list("marker/")) == [f"marker/{number}" for number in range(3)]
 
 
 def test_a_bucket_that_is_not_there_is_named(s3_store):
