@@ -79,7 +79,8 @@ class S3Store:
                     return False
             self._tries.pause(self._tries.pause_after(number))
         raise StoreUnavailable(
-            f"{failure}: the server says both that it exists and that it does not ({_CONTRADICTIONS} tries)."
+            f"{failure}: the server says both that it exists and that it does not ({_CONTRADICTIONS} tries); "
+            "run the same command again when the server is well."
         )
 
     def put(self, key: str, data: bytes) -> None:
