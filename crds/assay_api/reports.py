@@ -27,6 +27,8 @@ class Planned(Record):
     samples: int = Field(ge=0)
     chunks: int = Field(ge=0)
     storage_mode: Literal["conditional", "fallback"]
+    storage_reason: Annotated[str, StringConstraints(max_length=500)] = ""
+    """What the probe of the store saw, as a sentence."""
 
 
 class Headline(Record):

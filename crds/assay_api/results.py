@@ -130,6 +130,8 @@ class RunReport(Record):
     schema_: Literal["assay/run/v1"] = Field(default="assay/run/v1", alias="schema")
     plan: str
     storage_mode: Literal["conditional", "fallback"]
+    storage_reason: str = ""
+    """What the probe of the store saw."""
     pins: dict[str, str] = Field(default_factory=dict)
     """In fallback mode: record file → digest, as the reducer read them."""
     samples: int

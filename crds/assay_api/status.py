@@ -49,7 +49,8 @@ class PlanStatus(Spec):
     samples: int = Field(ge=0, description="Planned samples.")
     chunks: int = Field(ge=0, description="Planned chunks.")
     storage_mode: Literal["conditional", "fallback"] | None = Field(
-        default=None, description="How the store makes commits unique: by conditional writes, or by listing."
+        default=None,
+        description="How the store makes commits unique: by conditional writes, or by a look and a plain write.",
     )
 
 

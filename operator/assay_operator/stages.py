@@ -58,9 +58,15 @@ def plan_stage(draft: Draft) -> bool:
         "Planned",
         "True",
         "PlanWritten",
-        f"{report.samples:,} samples in {report.chunks:,} chunks; plan {report.plan[:12]}.",
+        f"{report.samples:,} samples in {report.chunks:,} chunks; plan {report.plan[:12]}.{_on_storage(report)}",
     )
     return True
+
+
+def _on_storage(report: Planned) -> str:
+    if report.storage_mode == "conditional":
+        return ""
+    return f" Storage mode fallback, since creations are not exclusive there: {report.storage_reason}"
 
 
 def _is_outdated(draft: Draft, job: JobView) -> bool:

@@ -11,12 +11,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from support.s3 import S3Server
 
 
 class Fault(Enum):
@@ -29,8 +37,19 @@ class Fault(Enum):
     ERROR_BEFORE = "500 before"
     ERROR_AFTER = "500 after"
     CONFLICT = "409"
+    PRECONDITION = "412 before"
+    PRECONDITION_AFTER = "412 after"
+    """What comes of a proxy between client and server that repeats a request on its own."""
+    SLOW_AFTER = "slow answer"
     TRUNCATE_AFTER = "truncated answer"
     GARBAGE_AFTER = "garbage"
+    DRIP_AFTER = "dripping headers"
+    DRIP_BODY_AFTER = "dripping body"
+    SLOW_UPLOAD = "slow upload"
+
+
+SLOW = frozenset({Fault.SILENCE_AFTER, Fault.SLOW_AFTER, Fault.DRIP_AFTER, Fault.DRIP_BODY_AFTER, Fault.SLOW_UPLOAD})
+QUICK = tuple(fault for fault in Fault if fault not in SLOW)
 
 
 @dataclass(frozen=True)
@@ -110,25 +129,63 @@ class MemoryS3:
         return Reply(200, body.encode(), {"Content-Type": "application/xml"})
 
 
-@dataclass(frozen=True)
 class Forward:
-    """Sends each request on to a real server. Host and signature stay as the client made them."""
+    """Sends each request on to a real server, signed anew: so it may have been signed by another clock.
 
-    endpoint: str
+    `condition` is what becomes of `If-None-Match` on the way: "ignored" drops it, "racy" looks and then writes.
+    """
+
+    def __init__(self, server: S3Server, condition: Literal["honoured", "ignored", "racy"] = "honoured") -> None:
+        self._host, self._condition = urlsplit(server.endpoint).netloc, condition
+        self._auth = S3SigV4Auth(
+            Credentials(server.env["AWS_ACCESS_KEY_ID"], server.env["AWS_SECRET_ACCESS_KEY"]),
+            "s3",
+            server.env["AWS_REGION"],
+        )
+        self._local = threading.local()
 
     def __call__(self, request: Request) -> Reply:
-        connection = http.client.HTTPConnection(urlsplit(self.endpoint).netloc, timeout=30)
+        headers = {name: value for name, value in request.headers.items() if name.lower() in _PASSED_ON}
+        if self._condition != "honoured" and headers.pop("If-None-Match", None) and self._condition == "racy":
+            there = self._send(Request("HEAD", request.path, {}, b"")).status == 200
+            time.sleep(0.02)
+            if there:
+                return error(412, "PreconditionFailed")
+        return self._send(Request(request.method, request.path, headers, request.body))
+
+    def _send(self, request: Request) -> Reply:
+        signed = AWSRequest(request.method, f"http://{self._host}{request.path}", request.headers, request.body)
+        self._auth.add_auth(signed)
+        connection = self._connection()
         try:
-            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in request.headers.items():
-                if name.lower() not in ("expect", "connection"):
-                    connection.putheader(name, value)
-            connection.endheaders(request.body)
+            connection.request(request.method, request.path, request.body, dict(signed.headers.items()))
             answer = connection.getresponse()
-            kept = {name: value for name, value in answer.getheaders() if name in ("Content-Type", "ETag")}
+            kept = {name: value for name, value in answer.getheaders() if name.lower() in _PASSED_BACK}
             return Reply(answer.status, answer.read(), kept)
-        finally:
+        except BaseException:
             connection.close()
+            raise
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = http.client.HTTPConnection(self._host, timeout=30)
+        connection: http.client.HTTPConnection = self._local.connection
+        return connection
+
+
+_PASSED_ON = frozenset({"if-none-match", "if-match", "range", "content-type", "x-amz-meta-assay-upload"})
+_PASSED_BACK = frozenset({"content-type", "content-range", "etag", "x-amz-meta-assay-upload"})
+_SKEW = timedelta(minutes=15)
+
+
+def _read(source: BinaryIO, size: int, *, slowly: bool) -> bytes:
+    pieces = []
+    while size > 0 and (piece := source.read(min(size, 1 << 20))):
+        pieces.append(piece)
+        size -= len(piece)
+        if slowly:
+            time.sleep(0.05)
+    return b"".join(pieces)
 
 
 class FaultyS3:
@@ -138,21 +195,35 @@ class FaultyS3:
         self.upstream, self.silence = upstream, silence
         self.script: Script = lambda request: None
         self.requests: list[Request] = []
+        self.clock_ahead = timedelta()
+        """Of the server's clock before this machine's. Requests that were signed a quarter of an hour off are refused."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                request = Request(self.command, self.path, dict(self.headers.items()), body)
+                request = Request(self.command, self.path, dict(self.headers.items()), b"")
+                fault = outer.script(request)
+                size = int(self.headers.get("Content-Length") or 0)
+                request = replace(request, body=_read(self.rfile, size, slowly=fault is Fault.SLOW_UPLOAD))
                 outer.requests.append(request)
-                outer._answer(self, request, outer.script(request))
+                outer._answer(self, request, outer.refusal(request) or fault)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return format_datetime(outer.now(), usegmt=True)
 
             def do_GET(self) -> None:
                 self.do_PUT()
 
             def do_DELETE(self) -> None:
+                self.do_PUT()
+
+            def do_HEAD(self) -> None:
+                self.do_PUT()
+
+            def do_POST(self) -> None:
                 self.do_PUT()
 
             def log_message(self, format: str, *args: object) -> None:
@@ -174,6 +245,18 @@ class FaultyS3:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def now(self) -> datetime:
+        """The server's time."""
+        return datetime.now(UTC) + self.clock_ahead
+
+    def refusal(self, request: Request) -> Reply | None:
+        """What becomes of a request that was signed at another time."""
+        signed = request.headers.get("X-Amz-Date")
+        if not signed:
+            return None
+        off = abs(datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) - self.now())
+        return error(403, "RequestTimeTooSkewed", "The time differs too much.") if off > _SKEW else None
 
     def plan(self, *faults: Fault | Reply | None, method: str | None = None) -> None:
         """The next requests (of this method) go wrong so, one after the other; later ones do not."""
@@ -200,11 +283,19 @@ class FaultyS3:
             return self._send(handler, error(500, "InternalError"))
         if fault is Fault.CONFLICT:
             return self._send(handler, error(409, "ConditionalRequestConflict"))
+        if fault is Fault.PRECONDITION:
+            return self._send(handler, error(412, "PreconditionFailed"))
         reply = self.upstream(request)
         if fault is Fault.DROP_AFTER:
             return None
         if fault is Fault.SILENCE_AFTER:
             return time.sleep(self.silence)
+        if fault is Fault.PRECONDITION_AFTER:
+            return self._send(handler, error(412, "PreconditionFailed"))
+        if fault is Fault.SLOW_AFTER:
+            time.sleep(self.silence / 4)
+        if fault in (Fault.DRIP_AFTER, Fault.DRIP_BODY_AFTER):
+            return self._drip(handler, reply, fault)
         if fault is Fault.ERROR_AFTER:
             return self._send(handler, error(500, "InternalError"))
         if fault is Fault.GARBAGE_AFTER:
@@ -212,11 +303,27 @@ class FaultyS3:
             return None
         return self._send(handler, reply, cut=fault is Fault.TRUNCATE_AFTER)
 
+    def _drip(self, handler: BaseHTTPRequestHandler, reply: Reply, fault: Fault) -> None:
+        """A byte now and then, so that no read ever times out, for longer than any client should wait."""
+        head = f"HTTP/1.1 {reply.status} OK\r\n".encode()
+        length = f"Content-Length: {len(reply.body)}\r\n\r\n".encode()
+        rest = head + length + reply.body
+        with suppress(OSError):
+            if fault is Fault.DRIP_BODY_AFTER:
+                handler.wfile.write(head + length)
+                rest = reply.body
+            for place in range(50):
+                handler.wfile.write(rest[place : place + 1])
+                time.sleep(0.1)
+
     def _send(self, handler: BaseHTTPRequestHandler, reply: Reply, *, cut: bool = False) -> None:
         with suppress(ConnectionError):
             handler.send_response(reply.status)
             for name, value in reply.headers.items():
+                if name == "Date":
+                    handler._headers_buffer = [line for line in handler._headers_buffer if b"Date:" not in line]
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(reply.body) + (1 if cut and not reply.body else 0)))
             handler.end_headers()
-            handler.wfile.write(reply.body[: len(reply.body) // 2] if cut else reply.body)
+            if handler.command != "HEAD":
+                handler.wfile.write(reply.body[: len(reply.body) // 2] if cut else reply.body)

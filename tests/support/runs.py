@@ -52,6 +52,19 @@ metric_list:
 process_results: !function utils.score
 """
 
+PLAIN_TASK = """
+task: colours
+dataset_path: json
+dataset_kwargs: {data_files: {test: colours.jsonl}}
+test_split: test
+output_type: generate_until
+doc_to_messages: [{role: user, content: [{type: text, text: "What is the colour of {{ thing }}?"}]}]
+doc_to_target: colour
+generation_kwargs: {max_new_tokens: 8, temperature: 0}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+"""The same without code of its own and with one metric, for tests of many runs."""
+
 UTILS = """
 import random
 

@@ -33,6 +33,31 @@ class StoreContract:
             store.put("folder/object", data)
             assert store.get("folder/object") == data
 
+    def test_what_was_put_from_a_file_is_what_is_read_and_replaces_what_was_there(self, store, tmp_path):
+        source = tmp_path.parent / f"{tmp_path.name}-source"
+        store.put("folder/object", b"before")
+        for data in (b"", bytes(range(256)) * 5000):
+            source.write_bytes(data)
+            store.put_file("folder/object", source)
+            assert store.get("folder/object") == data and source.read_bytes() == data
+        source.write_bytes(b"changed later")
+        assert store.get("folder/object") == data
+        assert list(store.list("")) == ["folder/object"]
+
+    def test_a_file_that_cannot_be_read_is_named_and_changes_nothing(self, store, tmp_path):
+        store.put("object", b"before")
+        missing = tmp_path / "missing"
+        with pytest.raises(StoreDenied, match=f"{missing} cannot be read: no such file"):
+            store.put_file("object", missing)
+        assert store.get("object") == b"before"
+
+    def test_sweeping_leaves_objects_alone(self, store):
+        store.put("folder/object", b"x")
+        store.sweep("")
+        store.sweep("folder/")
+        store.sweep("no/such/folder/")
+        assert store.get("folder/object") == b"x"
+
     def test_only_the_first_creation_counts(self, store):
         assert store.put_if_absent("once", b"first") is True
         assert store.put_if_absent("once", b"second") is False

@@ -71,6 +71,7 @@ def delete_run(store: Store) -> int:
         if not others:
             for key in keys:
                 store.delete(key)
+            store.sweep("")
             return count + len(keys)
     raise Failed(f"{store.uri} is still being written to; end its workers and delete it again.")
 

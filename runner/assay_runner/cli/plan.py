@@ -29,6 +29,7 @@ def plan(options: argparse.Namespace) -> int:
             samples=plan.samples,
             chunks=plan.chunks,
             storage_mode=prepared.probed.mode,
+            storage_reason=prepared.probed.reason[:500],
         ),
     )
     return EXIT_DONE

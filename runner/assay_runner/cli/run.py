@@ -41,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
     plan = prepared.plan
     _say(f"{plan.job}: {plan.samples:,} samples in {plan.chunks} chunks, {workers} worker{'s' * (workers > 1)}")
     _say(f"run: {prepared.uri}")
+    if prepared.probed.mode == "fallback":
+        _say(f"storage: fallback, since creations are not exclusive here (docs/storage.md). {prepared.probed.reason}")
     prepared.store.put(layout.PLACEMENT, prepared.placement.model_copy(update={"workers": workers}).encode())
     try:
         _work(prepared, workers)

@@ -26,6 +26,7 @@ def page(job: Job, now: datetime) -> list[str]:
         ("model", f"{job.model} ({job.spec.get('model', {}).get('backend', '?')})"),
         ("tasks", _tasks(job)),
         ("plan", _plan(job)),
+        ("storage", (job.status.plan and job.status.plan.storage_mode) or ""),
         ("progress", f"{bar(job)}  {progress(job, now)}" if job.status.progress else ""),
         ("workers", workers(job.status.workers) if job.status.workers else ""),
         ("note", note(job, now)),

@@ -60,6 +60,7 @@ class RunTally:
         return RunReport(
             plan=self._plan.digest,
             storage_mode=self._probed.mode,
+            storage_reason=self._probed.reason,
             pins=self._pins,
             samples=self._plan.samples,
             errors=self._errors,

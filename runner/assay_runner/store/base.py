@@ -7,6 +7,7 @@ made from several threads. A store retries passing faults itself, with bounded b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 from assay_api.errors import Failed
@@ -50,6 +51,11 @@ class Store(Protocol):
         """Write the object, replacing what was there. Readers see the old or the new bytes, never a mixture."""
         ...
 
+    def put_file(self, key: str, path: Path) -> None:
+        """Write the bytes of the file, replacing what was there, in memory that does not grow with them. The file stays and
+        must not change meanwhile."""
+        ...
+
     def get(self, key: str) -> bytes:
         """The object's bytes.
 
@@ -60,6 +66,11 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; harmless when there is none. Only `assay delete` does."""
+        ...
+
+    def sweep(self, prefix: str) -> None:
+        """Remove what writers that were killed left unfinished below `prefix` (a folder, ending in `/`, or ""), which no
+        listing shows. Only `assay delete` does; nobody may be writing there."""
         ...
 
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:

@@ -7,6 +7,7 @@ marker points at complete data of its own, and the reducer pins the one it read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from assay_runner.store.base import NotFoundInStore, Store
 
@@ -35,6 +36,10 @@ class CheckedStore:
         """As of the store itself."""
         self._store.put(key, data)
 
+    def put_file(self, key: str, path: Path) -> None:
+        """As of the store itself."""
+        self._store.put_file(key, path)
+
     def get(self, key: str) -> bytes:
         """As of the store itself."""
         return self._store.get(key)
@@ -42,6 +47,10 @@ class CheckedStore:
     def delete(self, key: str) -> None:
         """As of the store itself."""
         self._store.delete(key)
+
+    def sweep(self, prefix: str) -> None:
+        """As of the store itself."""
+        self._store.sweep(prefix)
 
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """As of the store itself."""

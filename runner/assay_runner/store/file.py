@@ -11,8 +11,10 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -26,7 +28,8 @@ _NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF
 _FOLDER_TRIES = 8
 """A folder that was made may be gone again before the first file is in it, when others delete what else it held."""
 _STALE_TRIES = 4
-"""On NFS a file that was replaced while it was read fails once with ESTALE; looking again finds the new one."""
+"""On NFS a file or folder that was replaced while it was used fails once with ESTALE; looking again finds the new one."""
+_PIECE = 1 << 20
 
 _REFUSALS = {
     errno.ENOSPC: ("no space is left on the device", "free some or choose another folder"),
@@ -60,7 +63,7 @@ class FileStore:
         with _refusals(target, "written"):
             if _exists(target):
                 return False
-            with _temporary(target, data) as temporary:
+            with _temporary(target, BytesIO(data)) as temporary:
                 created = _create(temporary, target)
             if created:
                 _sync_folder(target.parent)
@@ -68,10 +71,22 @@ class FileStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Replace the file by a rename."""
-        target = self._path(key)
-        with _refusals(target, "written"), _temporary(target, data) as temporary:
-            temporary.replace(target)
-            _sync_folder(target.parent)
+        self._replace(self._path(key), lambda: BytesIO(data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Copy the file and give the copy its name by a rename.
+
+        Raises:
+            StoreDenied: it cannot be read.
+        """
+
+        def open_file() -> BinaryIO:
+            try:
+                return path.open("rb")
+            except OSError as error:
+                raise StoreDenied(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+
+        self._replace(self._path(key), open_file)
 
     def get(self, key: str) -> bytes:
         """The file's bytes; a folder is no object."""
@@ -102,6 +117,25 @@ class FileStore:
     def location(self, key: str) -> str:
         """The absolute path."""
         return str(self._path(key))
+
+    def sweep(self, prefix: str) -> None:
+        """Remove unfinished files, and folders that hold nothing else."""
+        folder = self._root / check_folder(prefix)
+        with _refusals(folder, "swept"):
+            for path, _, names in os.walk(folder, topdown=False):
+                for name in names:
+                    if name.startswith(TEMPORARY):
+                        (Path(path) / name).unlink(missing_ok=True)
+                self._prune(Path(path))
+
+    def _replace(self, target: Path, content: Callable[[], BinaryIO]) -> None:
+        def write() -> None:
+            with content() as source, _temporary(target, source) as temporary:
+                temporary.replace(target)
+                _sync_folder(target.parent)
+
+        with _refusals(target, "written"):
+            _past_stale(write)
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:
@@ -175,12 +209,12 @@ def _create_locked(temporary: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+def _temporary(target: Path, content: BinaryIO) -> Iterator[Path]:
     """A finished, synced file beside `target` that nobody else knows; gone at the end."""
     path = target.parent / f"{TEMPORARY}{secrets.token_hex(12)}"
     try:
         with _new_file(path) as file:
-            file.write(data)
+            shutil.copyfileobj(content, file, _PIECE)
             file.flush()
             os.fsync(file.fileno())
         yield path
@@ -249,4 +283,7 @@ def _refusals(path: Path, action: str) -> Iterator[None]:
         if number in _REFUSALS:
             problem, remedy = _REFUSALS[number]
             raise StoreDenied(f"{path} cannot be {action}: {problem}; {remedy}.") from error
-        raise StoreUnavailable(f"{path} could not be {action}: {error.strerror or type(error).__name__}.") from error
+        raise StoreUnavailable(
+            f"{path} could not be {action}: {error.strerror or type(error).__name__}; "
+            "check the disk or the share it lies on and run the same command again."
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from assay_runner.store.base import Store
 from assay_runner.store.keys import below, check_folder, check_key
@@ -32,6 +33,10 @@ class Prefixed:
         """As of the whole store, below the prefix."""
         self._store.put(self._key(key), data)
 
+    def put_file(self, key: str, path: Path) -> None:
+        """As of the whole store, below the prefix."""
+        self._store.put_file(self._key(key), path)
+
     def get(self, key: str) -> bytes:
         """As of the whole store, below the prefix."""
         return self._store.get(self._key(key))
@@ -39,6 +44,10 @@ class Prefixed:
     def delete(self, key: str) -> None:
         """As of the whole store, below the prefix."""
         self._store.delete(self._key(key))
+
+    def sweep(self, prefix: str) -> None:
+        """As of the whole store, below the prefix."""
+        self._store.sweep(self._prefix + check_folder(prefix))
 
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """As of the whole store, with keys relative to the prefix."""

@@ -1,4 +1,5 @@
-"""Finds out, before any work is trusted to it, whether a store lets exactly one of several writers create an object.
+"""Finds out, before any work is trusted to it, whether a store lets exactly one of several writers create an object, and
+whether what was written is what is read.
 
 Many S3-compatible servers accept `If-None-Match: *` and ignore it, or honour it for one writer at a time and race for
 several. The objects of a probe lie below `.probe/<random>/` and stay there: they are few and tiny, nothing else reads
@@ -19,6 +20,7 @@ from assay_runner.store.base import NotFoundInStore, Store
 ROUNDS = 3
 WRITERS = 8
 _TOGETHER_SECONDS = 60.0
+_LAGGING = " Its listings lag behind what is written, so chunks may be done twice."
 
 
 def probe(
@@ -40,27 +42,35 @@ def probe(
         StoreUnavailable: it does not answer.
     """
     folder = f".probe/{token()}/"
-    _check_access(store, folder)
-    trouble = _sequence(store, folder)
+    trouble = _readback(store, folder)
+    lagging = "" if f"{folder}plain" in store.list(folder) else _LAGGING
+    if trouble is None:
+        trouble = _sequence(store, folder)
     if trouble is None:
         with ThreadPoolExecutor(writers) as pool:
             trouble = next(
                 filter(None, (_race(store, f"{folder}{number}", pool, writers) for number in range(rounds))), None
             )
     if trouble:
-        return StorageProbe(mode="fallback", reason=trouble)
+        return StorageProbe(mode="fallback", reason=trouble + lagging)
     return StorageProbe(
         mode="conditional",
-        reason=f"Of {writers} writers that created one object at once exactly one won, in {rounds} of {rounds} rounds.",
+        reason=f"Of {writers} writers that created one object at once exactly one won, in {rounds} of {rounds} rounds."
+        + lagging,
     )
 
 
-def _check_access(store: Store, folder: str) -> None:
-    """The three things that no run can do without."""
-    store.put(f"{folder}plain", b"assay")
-    store.get(f"{folder}plain")
-    for _ in store.list(folder):
-        pass
+def _readback(store: Store, folder: str) -> str | None:
+    """What is wrong with reading what was just written, new and replaced, as a sentence."""
+    key = f"{folder}plain"
+    for data in (b"new", b"replaced"):
+        store.put(key, data)
+        try:
+            if store.get(key) != data:
+                return "The store lags: it still gave the old bytes of an object that had just been replaced."
+        except NotFoundInStore:
+            return "The store lags: an object that had just been written could not be read."
+    return None
 
 
 def _sequence(store: Store, folder: str) -> str | None:

@@ -1,17 +1,14 @@
 """Objects in an S3-compatible bucket, with answers that can be believed.
 
-Every request is tried by this module alone, so that it knows when a write may have taken effect although no answer
-came. Passing faults (5xx, throttling, timeouts, broken connections, truncated answers) are retried with full jitter
-(M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015); clocks, ETags and listings decide nothing.
+Every request is tried by this package alone (`s3_tries`), so that it knows when a write may have taken effect although no
+answer came. Clocks, ETags and listings decide nothing.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,18 +17,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from assay_runner.store.base import NotFoundInStore, StoreDenied, StoreUnavailable
 from assay_runner.store.keys import below, check_folder, check_key
 from assay_runner.store.s3_client import shown
-from assay_runner.store.s3_faults import REQUEST_ERRORS, Fault, Kind, understand
+from assay_runner.store.s3_faults import TookTooLong
+from assay_runner.store.s3_multipart import WHOLE, Content, Uploads
+from assay_runner.store.s3_tries import AlreadyThere, Faults, NotThere, Tries, Unsupported
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
-Faults = list[Fault]
 
-TRIES = 8
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 8.0
 _PIECE = 8 << 20
+_LEFT_BEHIND = 0.1
+_CONTRADICTIONS = 5
+"""How often a server may say both that an object exists and that it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +46,14 @@ class S3Store:
 
     Args:
         prefix: without slashes at its ends; "" is the whole bucket.
-        tries: requests per operation, the first included.
-        pause: sleeps for so many seconds.
-        jitter: a number in [0, 1) at random.
+        tries: how long an operation insists.
     """
 
-    def __init__(
-        self,
-        bucket: str,
-        prefix: str,
-        client: S3Client,
-        *,
-        tries: int = TRIES,
-        pause: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, client: S3Client, *, tries: Tries | None = None) -> None:
         self._bucket, self._client = bucket, client
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
-        self._tries, self._pause, self._jitter = tries, pause, jitter
+        self._tries = tries or Tries()
+        self._uploads = Uploads(client, bucket, self._tries)
 
     @property
     def uri(self) -> str:
@@ -76,62 +64,70 @@ class S3Store:
         """Create the object with `If-None-Match: *`.
 
         A 412 that follows a try without an answer may be that try's own success: the object is read back, and equal
-        bytes count as created by this call. Callers that must tell themselves from others put something random in.
+        bytes count as created by this call. Callers that must tell themselves from others put something random in. Any other
+        412 is believed when the object is there.
         """
-        name = self._name(key)
+        name, content, failure = self._name(key), Content.of(data), self._failure(key, "written")
         faults: Faults = []
-
-        def create() -> None:
-            self._client.put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
-
-        try:
-            self._insist(create, f"{self.location(key)} could not be written", faults)
-        except _AlreadyThere:
-            return self._is_mine(key, data) if any(fault.doubtful for fault in faults) else False
-        return True
+        for number in range(1, _CONTRADICTIONS + 1):
+            if self._create(name, content, failure, faults):
+                return True
+            with suppress(NotFoundInStore):
+                if any(fault.doubtful for fault in faults):
+                    return self.get(key) == data
+                if self._exists(name, failure):
+                    return False
+            self._tries.pause(self._tries.pause_after(number))
+        raise StoreUnavailable(
+            f"{failure}: the server says both that it exists and that it does not ({_CONTRADICTIONS} tries); "
+            "run the same command again when the server is well."
+        )
 
     def put(self, key: str, data: bytes) -> None:
-        """Write the object in one request."""
-        name = self._name(key)
-        self._insist(
-            lambda: self._client.put_object(Bucket=self._bucket, Key=name, Body=data),
-            f"{self.location(key)} could not be written",
-        )
+        """Write the object, in one request unless it is large."""
+        self._write(key, Content.of(data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write the object, in parts when it is large; memory holds a few of them."""
+        self._write(key, Content.of_file(path))
 
     def get(self, key: str) -> bytes:
         """The object's bytes, all of them or none."""
         name = self._name(key)
 
         def read() -> bytes:
-            answer = self._client.get_object(Bucket=self._bucket, Key=name)
-            with closing(answer["Body"]) as body:
-                data: bytes = body.read()
+            answer = self._within(0, partial(self._client.get_object, Bucket=self._bucket, Key=name))
+            with self._reading(answer) as body:
+                data: bytes = self._within(answer.get("ContentLength") or WHOLE, body.read)
             return data
 
         try:
-            return self._insist(read, f"{self.location(key)} could not be read")
-        except _NotThere as error:
+            return self._insist(read, self._failure(key, "read"))
+        except NotThere as error:
             raise NotFoundInStore(self.location(key)) from error
 
     def delete(self, key: str) -> None:
         """Remove the object by a request of its own: not every server knows the one for many objects."""
-        name = self._name(key)
-        with suppress(_NotThere):
-            self._insist(
-                lambda: self._client.delete_object(Bucket=self._bucket, Key=name),
-                f"{self.location(key)} could not be deleted",
-            )
+        request = partial(self._client.delete_object, Bucket=self._bucket, Key=self._name(key))
+        with suppress(NotThere):
+            self._insist(lambda: self._within(0, request), self._failure(key, "deleted"))
+
+    def sweep(self, prefix: str) -> None:
+        """Abort uploads that were left behind, where the server lets it: they need other permissions than objects do, and a
+        lifecycle rule of the bucket ends them too."""
+        with suppress(StoreDenied):
+            self._uploads.abort_all(self._prefix + check_folder(prefix), self._listing_failure(prefix))
 
     def list(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Keys in the order of the server, which S3 promises to be that of their bytes; asked for page by page."""
         start = self._prefix + check_folder(prefix)
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start} | ({} if recursive else {"Delimiter": "/"})
-        pages = self._pages(request, f"{below(self.uri, prefix)} could not be listed")
+        pages = self._pages(request, self._listing_failure(prefix))
         return (found.key for found in pages)
 
     def entries(self) -> Iterator[Entry]:
         """Everything that lies here, with sizes, in the order of the server."""
-        return self._pages({"Bucket": self._bucket, "Prefix": self._prefix}, f"{self.uri} could not be listed")
+        return self._pages({"Bucket": self._bucket, "Prefix": self._prefix}, self._listing_failure(""))
 
     def download(self, entry: Entry, path: Path) -> None:
         """Write the object's bytes to the file, synced. For objects that memory should not hold; an answer that breaks
@@ -150,17 +146,17 @@ class S3Store:
                 if start and start == entry.size:
                     return
                 rest: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
-                answer = self._client.get_object(**asked, **rest)
+                answer = self._within(0, partial(self._client.get_object, **asked, **rest))
                 if start and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
                     file.seek(0)
                     file.truncate()
-                with closing(answer["Body"]) as body:
-                    while piece := body.read(_PIECE):
+                with self._reading(answer) as body:
+                    while piece := self._within(_PIECE, partial(body.read, _PIECE)):
                         _write(file, piece)
 
             try:
-                self._insist(read_on, f"{where} could not be read")
-            except _AlreadyThere as error:
+                self._insist(read_on, f"{where} could not be read{self._at}", conditional=True)
+            except AlreadyThere as error:
                 raise StoreDenied(f"{where} was replaced while it was read; start again.") from error
             except _NotWritten as error:
                 raise error.reason from error
@@ -180,7 +176,7 @@ class S3Store:
         token: str | None = None
         while True:
             asked = request | ({"ContinuationToken": token} if token else {})
-            page = self._insist(partial(self._client.list_objects_v2, **asked), failure)
+            page = self._insist(partial(self._within, 0, partial(self._client.list_objects_v2, **asked)), failure)
             for found in page.get("Contents", []):
                 # Consoles create empty objects that end in "/" to show a folder.
                 if not found["Key"].endswith("/"):
@@ -193,37 +189,71 @@ class S3Store:
             if not token or token == before:
                 raise StoreUnavailable(f"{failure} completely: the server says that there is more, but not where.")
 
-    def _is_mine(self, key: str, data: bytes) -> bool:
-        """Whether the object that is said to exist is the one that an unanswered try of ours created."""
+    def _write(self, key: str, content: Content) -> None:
+        name, failure = self._name(key), self._failure(key, "written")
+        if content.size > WHOLE:
+            with suppress(Unsupported):
+                self._uploads.write(name, content, failure, absent=False)
+                return
+        self._send(name, content, failure)
+
+    def _create(self, name: str, content: Content, failure: str, faults: Faults) -> bool:
         try:
-            return self.get(key) == data
-        except NotFoundInStore as error:
-            raise StoreUnavailable(
-                f"{self.location(key)} could not be written: the server says both that it exists and that it does not."
-            ) from error
+            if content.size > WHOLE:
+                with suppress(Unsupported):
+                    return not self._exists(name, failure) and self._uploads.write(name, content, failure, absent=True)
+            self._send(name, content, failure, faults, IfNoneMatch="*")
+        except AlreadyThere:
+            return False
+        return True
 
-    def _insist(self, request: Callable[[], T], failure: str, faults: Faults | None = None) -> T:
-        """Make the request until it has an answer; `faults` receives what passed meanwhile.
+    def _send(self, name: str, content: Content, failure: str, faults: Faults | None = None, **condition: Any) -> None:
+        def send() -> None:
+            with content.open() as body:
+                self._client.put_object(Bucket=self._bucket, Key=name, Body=body, **condition)
 
-        Raises:
-            StoreDenied: the server refused; `_AlreadyThere` and `_NotThere` say what it said of the object.
-            StoreUnavailable: no answer within the bounded number of tries.
-        """
-        failure += f" at {shown(self._client.meta.endpoint_url)}"
-        clause = ""
-        for number in range(self._tries):
-            if number:
-                self._pause(self._jitter() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (number - 1)))
-            try:
-                return request()
-            except REQUEST_ERRORS as error:
-                fault = understand(error)
-                if fault.kind is not Kind.PASSING:
-                    raise _LAST_WORDS[fault.kind](f"{failure}: {fault.clause}.") from error
-            clause = fault.clause
-            if faults is not None:
-                faults.append(fault)
-        raise StoreUnavailable(f"{failure}: {clause} ({self._tries} tries).")
+        self._insist(lambda: self._within(content.size, send), failure, conditional=bool(condition), faults=faults)
+
+    def _exists(self, name: str, failure: str) -> bool:
+        request = partial(self._client.head_object, Bucket=self._bucket, Key=name)
+        try:
+            self._insist(lambda: self._within(0, request), failure)
+        except NotThere:
+            return False
+        return True
+
+    def _insist(
+        self, request: Callable[[], T], failure: str, *, conditional: bool = False, faults: Faults | None = None
+    ) -> T:
+        return self._tries.insist(request, failure, conditional=conditional, faults=faults)
+
+    @contextmanager
+    def _reading(self, answer: Any) -> Iterator[Any]:
+        body = answer["Body"]
+        try:
+            yield body
+        except TookTooLong:
+            # The read that was left behind holds the body. It ends with the next silence.
+            with suppress(AttributeError):
+                body.set_socket_timeout(_LEFT_BEHIND)
+            raise
+        except BaseException:
+            body.close()
+            raise
+        body.close()
+
+    def _within(self, size: int, call: Callable[[], T]) -> T:
+        return self._tries.within(size, call)
+
+    def _failure(self, key: str, action: str) -> str:
+        return f"{self.location(key)} could not be {action}{self._at}"
+
+    def _listing_failure(self, prefix: str) -> str:
+        return f"{below(self.uri, prefix) if prefix else self.uri} could not be listed{self._at}"
+
+    @property
+    def _at(self) -> str:
+        return f" at {shown(self._client.meta.endpoint_url)}"
 
 
 def _write(file: BinaryIO, piece: bytes) -> None:
@@ -239,14 +269,3 @@ class _NotWritten(Exception):
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-class _AlreadyThere(StoreDenied):
-    """The condition of a conditional write did not hold."""
-
-
-class _NotThere(StoreDenied):
-    """The server knows no such object."""
-
-
-_LAST_WORDS = {Kind.EXISTS: _AlreadyThere, Kind.MISSING: _NotThere, Kind.DENIED: StoreDenied}

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from assay_api.errors import SpecError
 from assay_runner.store.base import StoreDenied
+from assay_runner.store.s3_clock import follow_server_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,15 +62,16 @@ def make_client(
     )
     try:
         session = boto3.session.Session(region_name=name)
-        if endpoint and session.region_name is None:
-            return session.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config)
-        return session.client("s3", endpoint_url=endpoint, config=config)
+        region = session.region_name or ("us-east-1" if endpoint else None)
+        client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
     except ProfileNotFound as error:
         raise StoreDenied(
             "AWS_PROFILE names a profile that the AWS configuration does not have; correct it."
         ) from error
     except (BotoCoreError, ValueError) as error:
         raise StoreDenied(f"The AWS settings of this environment do not work ({type(error).__name__}).") from error
+    follow_server_clock(client)
+    return client
 
 
 def shown(endpoint_url: str) -> str:

@@ -5,6 +5,8 @@ Messages carry the server's error code and, for refusals, its words; never a hea
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +31,18 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-REQUEST_ERRORS = (ClientError, BotoCoreError, ResponseParserError, HTTPError, OSError)
+from assay_runner.store.s3_clock import SKEWED, http_date
+
+
+class TookTooLong(Exception):
+    """A request got no whole answer within the seconds that it may take."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+REQUEST_ERRORS = (ClientError, BotoCoreError, ResponseParserError, HTTPError, OSError, TookTooLong)
 """All that a request, and the reading of its answer, can raise for a reason outside this program."""
 
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"
@@ -45,17 +58,16 @@ _REFUSALS = {
     "ExpiredTokenException": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
     "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN",
-    "RequestTimeTooSkewed": "this machine's clock is off; set it",
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
-    "EntityTooLarge": "the object is larger than the server takes in one request; lower spec.chunkSize",
+    "EntityTooLarge": "the object is larger than the server takes; lower spec.chunkSize",
     "KeyTooLongError": "the key is too long; choose a shorter storage URI",
 }
 _GRANT = "grant s3:GetObject and s3:PutObject on the prefix and s3:ListBucket on the bucket"
 _GRANT_DELETION = "grant s3:DeleteObject on the prefix, which only `assay delete` needs"
-_MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
-_CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+_MISSING = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted", "Conflict", "409"})
 _PASSING = frozenset(
     {
         "BadDigest",
@@ -73,12 +85,20 @@ _PASSING = frozenset(
 )
 
 
+_AGAIN = "run the same command again when the server is well"
+_ADDRESS = "check spec.storage.endpointUrl or AWS_ENDPOINT_URL_S3 and the network"
+_SECRETS = re.compile(
+    r"(?i)\b(signature|credential|authorization|[\w-]*(?:token|secret|password)[\w-]*)(\s*[=:]\s*)[^\s,;&]+"
+)
+
+
 class Kind(Enum):
     """What to do about a fault."""
 
     EXISTS = "exists"
     """The condition of a conditional write did not hold."""
     MISSING = "missing"
+    UNSUPPORTED = "unsupported"
     DENIED = "denied"
     PASSING = "passing"
 
@@ -92,6 +112,10 @@ class Fault:
     """What happened, as the end of a sentence, without a full stop."""
     doubtful: bool = False
     """Whether a write may have taken effect all the same."""
+    remedy: str = _AGAIN
+    """What a person can do about a fault that did not pass."""
+    wish: float | None = None
+    """After how many seconds the server wants to be asked again."""
 
 
 def understand(error: Exception) -> Fault:
@@ -108,24 +132,32 @@ def understand(error: Exception) -> Fault:
     if isinstance(error, SSOError | LoginError | TokenRetrievalError):
         return _denied("the AWS login has expired; log in again, for instance with `aws sso login`")
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return _denied("the server's certificate is not trusted; name its authority in AWS_CA_BUNDLE")
+        return _denied(_certificate(str(error)))
     return _transport(error)
+
+
+def _certificate(said: str) -> str:
+    if "expired" in said or "not yet valid" in said:
+        return "the server's certificate is not valid today; renew it, or set this machine's clock"
+    if "mismatch" in said:
+        return "the server's certificate is for another name; correct the endpoint"
+    return "the server's certificate is not trusted; name its authority in AWS_CA_BUNDLE"
 
 
 def _transport(error: Exception) -> Fault:
     match error:
         case EndpointConnectionError() | ConnectTimeoutError() | ProxyConnectionError():
-            return _passing(
-                "it cannot be reached; check spec.storage.endpointUrl or AWS_ENDPOINT_URL_S3", doubtful=False
-            )
+            return _passing("it cannot be reached", doubtful=False, remedy=_ADDRESS)
         case CredentialRetrievalError() | MetadataRetrievalError():
             return _passing("the service that hands out credentials did not answer as it should", doubtful=False)
+        case TookTooLong(seconds=seconds):
+            return _passing(f"its answer took longer than {seconds:.0f} s")
         case ReadTimeoutError():
             return _passing("it did not answer in time")
         case IncompleteReadError():
             return _passing("its answer was cut short")
         case ResponseParserError():
-            return _passing("its answer is not that of an S3 server")
+            return _passing("its answer is not that of an S3 server", remedy=_ADDRESS)
         case FileNotFoundError() | PermissionError():
             return _denied(f"the AWS settings name the file {error.filename}, which cannot be read; correct them")
         case SSLError() | HTTPClientError() | HTTPError() | OSError():
@@ -137,7 +169,8 @@ def _transport(error: Exception) -> Fault:
 def _answer(error: ClientError) -> Fault:
     details = error.response.get("Error", {})
     code = str(details.get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    metadata = error.response.get("ResponseMetadata", {})
+    status, headers = int(metadata.get("HTTPStatusCode", 0)), metadata.get("HTTPHeaders", {})
     said = f"it answered {status} {code}".rstrip() if code != str(status) else f"it answered {status}"
     if status == 412 or code == "PreconditionFailed":
         return Fault(Kind.EXISTS, said)
@@ -145,11 +178,14 @@ def _answer(error: ClientError) -> Fault:
         return _denied(_REFUSALS[code])
     if code in _MISSING:
         return Fault(Kind.MISSING, said)
-    if code in _CONFLICTS:
-        return _passing(said, doubtful=False)
-    if code in _PASSING or status == 429 or (status >= 500 and status != 501):
-        return _passing(said)
-    words = " ".join(str(details.get("Message", "")).split())[:300].rstrip(".")
+    if code == SKEWED:
+        off = "this machine's clock and the server's are far apart, and signing by the server's did not help"
+        return _passing(f"{said}: {off}", doubtful=False, remedy="set the clock of this machine or of the server")
+    if status == 409 and code in _CONFLICTS:
+        return _passing(said, doubtful=False, wish=_wish(headers))
+    if code in _PASSING or status in (408, 429) or status < 300 or (status >= 500 and status != 501):
+        return _passing(said, wish=_wish(headers))
+    words = _SECRETS.sub(r"\1\2…", " ".join(str(details.get("Message", "")).split()))[:300].rstrip(".")
     said = f"{error.operation_name}: {said}" + (f" ({words})" if words else "")
     if error.operation_name.startswith("AssumeRole"):
         return _denied(f"{said}; check the role that AWS_ROLE_ARN or the profile names")
@@ -157,12 +193,21 @@ def _answer(error: ClientError) -> Fault:
         return _denied(f"{said}; {_GRANT_DELETION if error.operation_name == 'DeleteObject' else _GRANT}")
     if 300 <= status < 400:
         return _denied(f"{said}; {_REGION}")
-    return _denied(said)
+    return Fault(Kind.UNSUPPORTED, said) if status in (405, 501) else _denied(said)
+
+
+def _wish(headers: Mapping[str, str]) -> float | None:
+    """The seconds of a Retry-After. A date in it is compared with the date of the answer: both are the server's."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isdigit():
+        return float(asked[:9])
+    then, now = http_date(asked), http_date(headers.get("date"))
+    return max(0.0, (then - now).total_seconds()) if then and now else None
 
 
 def _denied(clause: str) -> Fault:
     return Fault(Kind.DENIED, clause)
 
 
-def _passing(clause: str, *, doubtful: bool = True) -> Fault:
-    return Fault(Kind.PASSING, clause, doubtful)
+def _passing(clause: str, *, doubtful: bool = True, remedy: str = _AGAIN, wish: float | None = None) -> Fault:
+    return Fault(Kind.PASSING, clause, doubtful, remedy, wish)

@@ -57,7 +57,8 @@ class Get:
 Operation = Put | PutIfAbsent | Get
 Answer = bool | bytes | None | Lost
 
-_TRIES = 5
+_TRIES = 3
+"""A store insists by itself before it says that it does not know. What waits here is work that has been paid for."""
 
 
 def commit(
@@ -90,44 +91,48 @@ def commit(
         if (yield Put(key, data)) is not Lost.UNKNOWN:
             break
     else:
-        raise StoreUnavailable(f"The records of chunk {chunk} could not be written: the store gave no answer.")
+        raise StoreUnavailable(f"The records of chunk {chunk} could not be written in {_TRIES} rounds.")
     for _ in range(_TRIES):
         if (yield PutIfAbsent(chunk.marker, marker)) is True:
             return Outcome.COMMITTED
         found = yield Get(chunk.marker)
         if isinstance(found, bytes):
             return Outcome.COMMITTED if Marker.decode(found, chunk.marker).attempt == attempt else Outcome.DISCARDED
-    raise StoreUnavailable(f"The marker of chunk {chunk} could not be written or read back: the store gave no answer.")
+    raise StoreUnavailable(f"The marker of chunk {chunk} could not be written or read back in {_TRIES} rounds.")
 
 
 def run_commit(store: Store, steps: Generator[Operation, Answer, Outcome]) -> Outcome:
     """Carry out `steps` on `store`.
 
     Raises:
-        Failed: the store refused, or gave no certain answer.
+        Failed: the store refused, or gave no certain answer; its own last word is part of the sentence.
     """
     answer: Answer = None
+    lost: StoreUnavailable | None = None
     try:
         operation = next(steps)
         while True:
-            answer = _carry_out(store, operation)
+            try:
+                answer = _carry_out(store, operation)
+            except StoreUnavailable as error:
+                answer, lost = Lost.UNKNOWN, error
             operation = steps.send(answer)
     except StopIteration as end:
         outcome: Outcome = end.value
         return outcome
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} {lost}" if lost else str(error)) from lost
 
 
 def _carry_out(store: Store, operation: Operation) -> Answer:
-    try:
-        match operation:
-            case Put(key, data):
-                store.put(key, data)
-                return None
-            case PutIfAbsent(key, data):
-                return store.put_if_absent(key, data)
-            case Get(key):
+    match operation:
+        case Put(key, data):
+            store.put(key, data)
+            return None
+        case PutIfAbsent(key, data):
+            return store.put_if_absent(key, data)
+        case Get(key):
+            try:
                 return store.get(key)
-    except NotFoundInStore:
-        return None
-    except StoreUnavailable:
-        return Lost.UNKNOWN
+            except NotFoundInStore:
+                return None

@@ -122,7 +122,7 @@ def start(uri, cache, endpoint):
 
 @pytest.fixture
 def counted(server):
-    with FaultyS3(Forward(server.endpoint)) as proxy:
+    with FaultyS3(Forward(server)) as proxy:
         yield proxy
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from assay_runner.store.s3 import S3Store
 from assay_runner.store.s3_client import make_client
+from assay_runner.store.s3_tries import Tries
 from support.faulty_s3 import FaultyS3, Forward
 from support.s3 import s3_server, s3_store
 
@@ -14,7 +15,7 @@ __all__ = ["s3_server", "s3_store"]
 
 @pytest.fixture(scope="session")
 def _faulty(s3_server):
-    with FaultyS3(Forward(s3_server.endpoint)) as running:
+    with FaultyS3(Forward(s3_server)) as running:
         yield running
 
 
@@ -50,4 +51,4 @@ def store(_clients, bucket):
 @pytest.fixture
 def store_behind_faults(_clients, faulty, bucket):
     """The same objects as `store`, over connections that fail as told."""
-    return S3Store(bucket, "runs", _clients[1], pause=lambda _: None)
+    return S3Store(bucket, "runs", _clients[1], tries=Tries(pause=lambda _: None))

@@ -36,6 +36,17 @@ def test_everything_of_the_run_goes_and_its_neighbours_and_the_data_stay(run, tm
     assert not (tmp_path / "store" / "default" / "colours" / "r1").exists()
 
 
+def test_what_killed_writers_left_unfinished_goes_with_the_run(run, tmp_path):
+    folder = tmp_path / "store" / "default" / "colours" / "r1"
+    (folder / "chunks" / "colours" / "000099").mkdir()
+    for place in ("chunks/colours/000099", "chunks/colours/000000", "progress", "."):
+        (folder / place / ".tmp-0123").write_bytes(b"half")
+    beside = tmp_path / "store" / "data" / ".tmp-0123"
+    beside.write_bytes(b"another planner's")
+    delete(options(run.uri))
+    assert not folder.exists() and beside.exists()
+
+
 def test_deleting_again_is_fine(run, capsys):
     assert delete(options(run.uri)) == 0
     assert delete(options(run.uri)) == 0
@@ -77,6 +88,9 @@ class Interrupted:
         if self.left < 0:
             raise StoreUnavailable("gone")
         self.store.delete(key)
+
+    def sweep(self, prefix):
+        self.store.sweep(prefix)
 
 
 @pytest.mark.parametrize("deletions", [0, 1, 20, 35])

@@ -23,6 +23,7 @@ def test_the_page_of_a_running_job():
         "  model     tiny-vlm/model (transformers)",
         "  tasks     easy_vqa",
         "  plan      9,673 samples in 38 chunks, digest 7d749c7b8a2a",
+        "  storage   conditional",
         "  progress  ██████████░░░░░░░░░░░░░░  4,200/9,673 samples (43 %)  16/38 chunks  130/s  2 errors  42 s left",
         "  workers   2 running, 1 waiting, 1 preempted",
         "  note      1 of 3 workers waits: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",

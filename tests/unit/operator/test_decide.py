@@ -169,6 +169,18 @@ def test_a_suspended_job_starts_nothing():
     assert world.made == [Step.PLAN]
 
 
+def test_a_storage_whose_creations_are_not_exclusive_is_told_with_what_was_seen():
+    world = World()
+    world.reconcile()
+    world.reconcile()
+    reason = "The store ignores the condition."
+    world.end(Step.PLAN, message=planned(storage_mode="fallback", storage_reason=reason))
+    world.reconcile()
+    told = condition(world, "Planned")
+    assert (told.status, world.status.plan.storage_mode) == ("True", "fallback")
+    assert told.message.endswith(f"Storage mode fallback, since creations are not exclusive there: {reason}")
+
+
 def test_a_spec_that_is_corrected_while_planning_is_planned_anew():
     world = World()
     world.settle()

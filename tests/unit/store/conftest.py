@@ -4,10 +4,13 @@ Server and client live for the whole session, since a boto3 client takes a third
 are each test's own.
 """
 
+from datetime import timedelta
+
 import pytest
 
 from assay_runner.store.s3 import S3Store
 from assay_runner.store.s3_client import make_client
+from assay_runner.store.s3_tries import Tries
 from support.faulty_s3 import FaultyS3, MemoryS3
 
 
@@ -38,6 +41,7 @@ def memory():
 def server(_running, memory):
     _running.upstream = memory
     _running.plan()
+    _running.clock_ahead = timedelta()
     _running.requests.clear()
     return _running
 
@@ -50,7 +54,7 @@ def pauses():
 
 @pytest.fixture
 def s3(server, _client, pauses):
-    return S3Store("bucket", "runs", _client, tries=4, pause=pauses.append, jitter=lambda: 0.5)
+    return S3Store("bucket", "runs", _client, tries=Tries(most=4, pause=pauses.append, jitter=lambda: 0.5))
 
 
 def _set_credentials(patch):

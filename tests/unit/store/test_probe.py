@@ -10,7 +10,7 @@ from assay_runner.store.fallback import CheckedStore
 from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed
 from assay_runner.store.probe import probe
-from support.faulty_s3 import Fault, error
+from support.faulty_s3 import Fault, MemoryS3, error
 
 
 def test_a_folder_and_an_honest_server_are_conditional_within_a_second(tmp_path, s3):
@@ -51,6 +51,39 @@ def test_a_server_that_refuses_but_writes_is_found(s3, server):
 
     server.upstream = liar
     assert probe(s3).reason == "The store says that it refused a second writer, but kept that writer's bytes."
+
+
+def test_a_server_that_answers_412_to_every_condition_is_found(s3, server):
+    refuse = error(412, "PreconditionFailed")
+    server.script = lambda request: refuse if "If-None-Match" in request.headers else None
+    found = probe(s3)
+    assert found.mode == "fallback"
+    assert "says both that it exists and that it does not" in found.reason
+
+
+@pytest.mark.parametrize(("lag", "words"), [("old", "old bytes of an object"), ("none", "could not be read")])
+def test_a_server_that_reads_behind_what_it_wrote_is_found(s3, server, memory, lag, words):
+    before = MemoryS3()
+
+    def lagging(request):
+        if request.method == "GET" and "list-type" not in request.path:
+            return before(request)
+        if request.method == "PUT" and lag == "old":
+            before.objects.update(memory.objects or {request.path.removeprefix("/bucket/"): request.body})
+        return memory(request)
+
+    server.upstream = lagging
+    found = probe(s3)
+    assert found.mode == "fallback"
+    assert words in found.reason
+
+
+def test_listings_that_lag_are_told_and_change_no_promise(s3, server, memory):
+    empty = MemoryS3()
+    server.upstream = lambda request: (empty if "list-type" in request.path else memory)(request)
+    found = probe(s3)
+    assert found.mode == "conditional"
+    assert found.reason.endswith("Its listings lag behind what is written, so chunks may be done twice.")
 
 
 def test_a_server_whose_race_goes_unanswered_is_not_trusted(s3, server):

@@ -85,7 +85,7 @@ def test_one_s_own_marker_behind_a_lost_answer_is_a_success():
 def test_the_marker_is_never_written_before_the_data_are():
     steps = commit(PLAN, CHUNK, "mine", records(0))
     operation = next(steps)
-    for _ in range(4):
+    for _ in range(2):
         assert isinstance(operation, Put)
         operation = steps.send(Lost.UNKNOWN)
     with pytest.raises(StoreUnavailable):
