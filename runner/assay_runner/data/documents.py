@@ -25,14 +25,16 @@ from assay_runner.data.values import Doc, NotPlainError, plain_row
 from assay_runner.media import Media, MediaError
 from assay_runner.store.base import NotFoundInStore, Store
 
-__all__ = ["Doc", "Documents", "stage"]
+__all__ = ["ANYWHERE", "Doc", "Documents", "stage"]
 
 _BLOCKS = "data/blocks/"
 _MEDIA = "data/media/"
 _PORTABLE = "index.json"
 _LOCAL = "index-local.json"
-_CACHE = 64 << 20
-"""Bytes of blocks and large media that a reader keeps."""
+IN_ORDER = 8 << 20
+"""Bytes of blocks and large media that a reader keeps when documents are read in order; a larger block is kept alone."""
+ANYWHERE = 64 << 20
+"""The same when documents are picked from all over, as few-shot examples are."""
 
 
 def stage(store: Store, rows: Iterable[Doc], source: str, *, in_place: bool) -> DataPin:
@@ -142,14 +144,16 @@ class Documents:
     """The documents of a pin, read by row; everything read is checked against the pin. Safe to use from several
     threads."""
 
-    def __init__(self, store: Store, pin: DataPin, index: DataIndex | None = None) -> None:
+    def __init__(self, store: Store, pin: DataPin, index: DataIndex | None = None, *, kept: int = IN_ORDER) -> None:
         """
         Args:
             store: opened at the storage's root, not at a run.
             pin: what the plan names.
             index: when it is known already; else it is read with the first documents.
+            kept: bytes that are kept of what was read.
         """
         self._store, self._pin, self._known = store, pin, index
+        self._kept = kept
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, Block | bytes] = OrderedDict()
         self._held = 0
@@ -260,6 +264,6 @@ class Documents:
                 return
             self._cache[key] = held
             self._held += size
-            while self._held > _CACHE and len(self._cache) > 1:
+            while self._held > self._kept and len(self._cache) > 1:
                 _, oldest = self._cache.popitem(last=False)
                 self._held -= oldest.size if isinstance(oldest, Block) else len(oldest)

@@ -7,7 +7,7 @@ from pathlib import Path
 from assay_api.errors import SpecError
 from assay_api.plan import TaskPlan
 from assay_runner.backends.base import Description
-from assay_runner.data.documents import Documents
+from assay_runner.data.documents import ANYWHERE, Documents
 from assay_runner.store.base import Store
 from assay_runner.tasks.catalogue import ResolvedTask
 from assay_runner.tasks.task import Task, TaskError
@@ -39,7 +39,7 @@ def check_task(
             f"{resolved.config.output_type} needs log-likelihoods, which this model's backend does not give",
             "use another backend or task; for openai see model.args.loglikelihood",
         )
-    pool = Documents(store, plan.fewshot.pool) if plan.fewshot else None
+    pool = Documents(store, plan.fewshot.pool, kept=ANYWHERE) if plan.fewshot else None
     failure: TaskError | None = None
     sent: set[str] = set()
     for number, doc in enumerate(Documents(store, plan.data).read(0, min(_TRIED, plan.documents))):

@@ -4,7 +4,7 @@ its prompt once more, which also gives those of its examples and those that the 
 from __future__ import annotations
 
 from assay_api.plan import Plan
-from assay_runner.data.documents import Documents
+from assay_runner.data.documents import ANYWHERE, Documents
 from assay_runner.data.hashing import media_of
 from assay_runner.media import Media
 from assay_runner.store.base import Store
@@ -43,6 +43,6 @@ class PromptMedia:
     def _documents(self, task: str) -> tuple[Documents, Documents | None]:
         if self._open is None or self._open[0] != task:
             plan = self._plan.task(task)
-            pool = Documents(self._root, plan.fewshot.pool) if plan.fewshot else None
+            pool = Documents(self._root, plan.fewshot.pool, kept=ANYWHERE) if plan.fewshot else None
             self._open = (task, Documents(self._root, plan.data), pool)
         return self._open[1], self._open[2]

@@ -231,10 +231,9 @@ def test_values_of_yaml_are_made_plain_and_others_refused_by_number(store):
         stage(store, [{"a": 1}, {"a": {1}}], "task.yaml", in_place=False)
 
 
-def test_many_threads_read_the_same(store, monkeypatch):
-    monkeypatch.setattr(documents, "_CACHE", 60_000)
+def test_many_threads_read_the_same(store):
     docs = questions(2000)
-    read = Documents(store, stage(store, docs, "source", in_place=False))
+    read = Documents(store, stage(store, docs, "source", in_place=False), kept=60_000)
 
     def check(seed):
         start = random.Random(seed).randrange(1990)
@@ -244,7 +243,7 @@ def test_many_threads_read_the_same(store, monkeypatch):
         assert all(pool.map(check, range(300)))
 
 
-def test_memory_is_bounded_while_staging_and_reading(monkeypatch):
+def test_memory_is_bounded_while_staging_and_reading():
     class Sink(MemoryStore):
         """Keeps everything outside of what tracemalloc counts: as lengths only."""
 
@@ -261,7 +260,6 @@ def test_memory_is_bounded_while_staging_and_reading(monkeypatch):
     tracemalloc.stop()
     assert peak < 32 << 20
 
-    monkeypatch.setattr(documents, "_CACHE", 8 << 20)
     store = MemoryStore()
     read = Documents(
         store, stage(store, ({"n": n, "text": f"{n:06d}" * 1000} for n in range(8000)), "s", in_place=False)
