@@ -23,6 +23,9 @@ from assay_runner.reduce.reducer import reduce_run
 from assay_runner.store.base import NotFoundInStore
 from assay_runner.work.board import read_progress
 
+_IN_FLIGHT = 32
+"""Requests in flight that keep one process busy at an endpoint that answers within some twenty milliseconds."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, print the results, and return the exit code.
@@ -87,12 +90,12 @@ def _finished(prepared: Prepared) -> bool:
 
 
 def _default_workers(prepared: Prepared) -> int:
-    """As many as the machine can use: two for an endpoint (one process encodes and scores while the other does), one per
+    """As many as machine and target can use: for an endpoint one per 32 requests in flight and no more than cores, one per
     pinned number of threads on CPU, one for an accelerator."""
     cores = usable_cores()
     pins = prepared.plan.model.pins
     if prepared.plan.model.backend == BackendName.OPENAI:
-        wanted = min(2, cores)
+        wanted = min(cores, -(-prepared.placement.max_concurrency // _IN_FLIGHT))
     elif str(pins.get("device", "cpu")).startswith("cpu"):
         wanted = max(1, cores // int(pins.get("threads") or cores))
     else:

@@ -120,7 +120,7 @@ class Worker:
             for task in steady:
                 task.cancel()
             await asyncio.gather(*steady, return_exceptions=True)
-            await self._report()
+            await self._last_report()
 
     async def _work(self) -> None:
         first = await self._next_chunk()
@@ -276,6 +276,12 @@ class Worker:
         while True:
             await self._report()
             await asyncio.sleep(self._settings.beat)
+
+    async def _last_report(self) -> None:
+        """Say how it ended; a store that is away must not hold up the end."""
+        reporting = asyncio.create_task(self._report())
+        await asyncio.wait({reporting}, timeout=_LAST_WORDS)
+        self.abandoned = self.abandoned or not reporting.done()
 
     async def _report(self) -> None:
         self._beat += 1

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay_api.errors import Corrupt, Failed, SpecError
-from assay_runner.data import documents
 from assay_runner.data.blocks import DataIndex
 from assay_runner.data.documents import Documents, stage
 from assay_runner.media import MediaError, from_bytes, from_file
