@@ -1,4 +1,7 @@
-"""`make bench`: every case prints one JSON line; the machine's own noise is in all figures of a line alike."""
+"""`make bench`: every case prints one JSON line; the machine's own noise is in all figures of a line alike.
+
+`python -m benchmarks CASE…` runs only the named ones; `CASE=N` with N samples.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from assay_api.base import canonical
+from assay_runner.cores import usable_cores
 
 LATENCY, IN_FLIGHT = 0.02, 64
 
@@ -64,6 +69,36 @@ def endpoint(count: int = 9673) -> dict[str, object]:
     }
 
 
+def reduce(count: int = 1_000_000) -> dict[str, object]:
+    """`assay reduce` of a run in a folder, beside merely parsing the same files in as many processes as there are cores."""
+    from benchmarks.process_tree import measured
+    from benchmarks.reduce_run import make_run
+
+    cores = usable_cores()
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder), count, cores)
+        usage = measured([sys.executable, "-m", "assay_runner", "reduce", run, "--json"])
+        parse = [sys.executable, "-m", "benchmarks.parse_records", folder]
+        parts = [
+            subprocess.Popen([*parse, str(part), str(cores)], stdout=subprocess.PIPE, text=True)
+            for part in range(cores)
+        ]
+        parsing = max(float(part.communicate()[0]) for part in parts)
+        files = list(Path(folder).rglob("chunks/*/*/*.jsonl.zst"))
+        size = sum(path.stat().st_size for path in files)
+    return {
+        "records": count,
+        "chunks": len(files),
+        "cores": cores,
+        "assay_records_per_s": round(count / usage.seconds),
+        "assay_whole_command_s": round(usage.seconds, 2),
+        "assay_peak_mb_of_all_processes": usage.peak_mb,
+        "assay_processes": usage.processes,
+        "bare_parsing_records_per_s": round(count / parsing),
+        "store_bytes_per_record": round(size / count),
+    }
+
+
 def _output(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout.strip()
 
@@ -77,6 +112,16 @@ def _median_ms(command: list[str]) -> float:
     return round(statistics.median(times), 1)
 
 
+def _main(wanted: list[str]) -> None:
+    cases: dict[str, Callable[..., dict[str, object]]] = {
+        case.__name__: case for case in (startup, endpoint, reduce)
+    }
+    for name, _, count in (one.partition("=") for one in wanted or cases):
+        if name not in cases or (count and not count.isdecimal()):
+            sys.exit(f"There is no case {name!r} with {count or 'no'} samples; known cases: {', '.join(cases)}.")
+        figures = cases[name](int(count)) if count else cases[name]()
+        print(json.dumps({"case": name, **figures}), flush=True)
+
+
 if __name__ == "__main__":
-    for case in (startup, endpoint):
-        print(json.dumps({"case": case.__name__, **case()}), flush=True)
+    _main(sys.argv[1:])

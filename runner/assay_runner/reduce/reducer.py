@@ -1,24 +1,25 @@
-"""Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, and last `results.json`, once."""
+"""Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, and last `results.json`, once.
+
+Chunks go by in plan order. Of each, its rows go to the samples file and its tally into arrays; nothing else is kept.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from assay_api import layout
-from assay_api.base import canonical
 from assay_api.errors import Corrupt, TooManyErrors
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
 from assay_api.results import Coverage, Results, TaskResult
-from assay_runner.records import compress_lines
 from assay_runner.reduce.groups import group_results
 from assay_runner.reduce.report import RunTally
+from assay_runner.reduce.scanners import Scanners, scanners_for
 from assay_runner.reduce.tally import TaskTally
 from assay_runner.reduce.task_metrics import task_metrics
-from assay_runner.reduce.verify import VerifiedChunk, read_markers, verified_chunks
+from assay_runner.reduce.verify import read_markers, verified_chunks
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
 from assay_runner.tasks.task import Task
@@ -52,26 +53,27 @@ def reduce_run(
             )
             for task in plan.tasks
         }
-        markers = read_markers(store, plan)
+        samples = scratch / layout.SAMPLES
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
         run = RunTally(plan, probed)
-        samples = compress_lines(_rows(verified_chunks(store, plan, markers), tallies, run))
+        with Scanners(scanners_for(plan.samples)) as scanners, samples.open("wb") as rows:
+            for chunk in verified_chunks(store, plan, read_markers(store, plan), scanners=scanners):
+                run.add(chunk)
+                tallies[chunk.chunk.task].add(chunk.chunk, chunk.tally)
+                rows.write(chunk.rows)
         results = _results(plan, tasks, tallies)
+        _put_file(store, layout.SAMPLES, samples)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    store.put(layout.SAMPLES, samples)
     store.put(layout.RUN, run.report(store, wall_seconds).encode())
     _tolerate(read_placement(store).max_error_rate if max_error_rate is None else max_error_rate, results, run)
     _write_once(store, results.encode())
     return results
 
 
-def _rows(chunks: Iterator[VerifiedChunk], tallies: dict[str, TaskTally], run: RunTally) -> Iterator[bytes]:
-    for chunk in chunks:
-        run.add(chunk)
-        for record in chunk.records:
-            tallies[chunk.chunk.task].add(record)
-            yield canonical(record.model_dump(mode="json", exclude_defaults=True))
+def _put_file(store: Store, key: str, path: Path) -> None:
+    """Hand a finished file to the store."""
+    store.put(key, path.read_bytes())
 
 
 def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) -> Results:

@@ -1,0 +1,58 @@
+"""The quick look at a chunk's record file: surely what was planned, or not sure. It never says what is wrong.
+
+Whoever gets no tally reads the file with the vocabulary's models, which know the sentence for every fault.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from assay_api.encoding import sha256
+from assay_api.layout import sample_id
+from assay_runner.frames import FrameError, split
+from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
+from assay_runner.rows import Row, decode_rows
+
+
+class Expected(msgspec.Struct):
+    """What plan and marker say of a chunk."""
+
+    task: str
+    start: int
+    stop: int
+    """Documents, from `start` up to `stop`."""
+    repeats: int
+    header: bytes
+    """The header's line."""
+    digest: str
+    """SHA-256 of the file."""
+    errors: int
+    """Failed samples, as the marker counts them."""
+    wanted: Lines
+
+
+def scan(expected: Expected, data: bytes) -> ChunkTally | None:
+    """The tally of the record file `data` when everything about it holds: digest, header, canonical rows of exactly the
+    planned samples in order, error or score but not both, and the marker's counts."""
+    if sha256(data) != expected.digest:
+        return None
+    try:
+        header, _, text = split(data)
+        rows = decode_rows(text) if header == expected.header else None
+        if rows is None or not _as_planned(rows, expected):
+            return None
+        return tally_chunk(rows, expected.repeats, text, expected.wanted)
+    except (FrameError, OverflowError):
+        return None
+
+
+def _as_planned(rows: list[Row], expected: Expected) -> bool:
+    repeats = range(expected.repeats)
+    places = [(document, repeat) for document in range(expected.start, expected.stop) for repeat in repeats]
+    return (
+        len(rows) == len(places)
+        and [row.id for row in rows] == [sample_id(expected.task, *place) for place in places]
+        and [(row.document, row.repeat) for row in rows] == places
+        and sum([row.error is not None for row in rows]) == expected.errors
+        and not any([row.error is not None and row.items for row in rows])
+    )
