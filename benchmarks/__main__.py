@@ -92,6 +92,7 @@ def reduce(count: int = 1_000_000) -> dict[str, object]:
         "cores": cores,
         "assay_records_per_s": round(count / usage.seconds),
         "assay_whole_command_s": round(usage.seconds, 2),
+        "assay_cpu_s": round(usage.cpu_seconds, 2),
         "assay_peak_mb_of_all_processes": usage.peak_mb,
         "assay_processes": usage.processes,
         "bare_parsing_records_per_s": round(count / parsing),

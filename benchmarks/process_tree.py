@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ class Usage:
     (a page that several share counts once)."""
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     processes: int
 
@@ -27,7 +29,7 @@ def measured(command: list[str]) -> Usage:
     Raises:
         CalledProcessError: it failed.
     """
-    began = time.monotonic()
+    began, before = time.monotonic(), _cpu()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak, most = 0, 0
     ended = threading.Event()
@@ -41,12 +43,17 @@ def measured(command: list[str]) -> Usage:
     watcher = threading.Thread(target=watch)
     watcher.start()
     _, err = process.communicate()
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, _cpu() - before
     ended.set()
     watcher.join()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, stderr=err.decode())
-    return Usage(seconds, round(peak / 1024, 1), most)
+    return Usage(seconds, cpu, round(peak / 1024, 1), most)
+
+
+def _cpu() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
 
 def _tree(pid: int) -> list[int]:

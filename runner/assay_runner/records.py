@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from msgspec import UNSET
+
 from assay_api.base import canonical
 from assay_api.errors import Corrupt
 from assay_api.records import RecordsHeader, SampleRecord
@@ -73,8 +75,8 @@ def _row(record: SampleRecord) -> Row | None:
     `canonical` does."""
     used, failed = record.usage, record.error
     usage = UsageRow(used.tokens_in, used.tokens_out, used.latency, used.first_token)
-    free = (record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token)
-    if not all(map(_surely, free)) or not all(_surely(answer.logprob) for answer in record.answers):
+    free = [record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token]
+    if not _surely(free + [answer.logprob for answer in record.answers]):
         return None
     return Row(
         id=record.id,
@@ -82,7 +84,7 @@ def _row(record: SampleRecord) -> Row | None:
         repeat=record.repeat,
         document_id=record.document_id,
         cluster=record.cluster,
-        prompt=record.prompt,
+        prompt=record.prompt,  # type: ignore[arg-type] - the encoder takes messages as well as their text
         target=record.target,
         choices=record.choices,
         answers=[
@@ -93,22 +95,25 @@ def _row(record: SampleRecord) -> Row | None:
         items=record.items,
         error=None if failed is None else ErrorRow(failed.kind, failed.message),
         attempts=record.attempts,
-        usage=None if usage == _NO_USAGE else usage,
+        usage=UNSET if usage == _NO_USAGE else usage,
     )
 
 
 _NO_USAGE = UsageRow()
 
 
+_ALIKE = frozenset({str, int, bool, type(None)})
+
+
 def _surely(value: Any) -> bool:
     """Whether both encoders write `value` alike: plain data, and floats that Python writes without an exponent."""
     kind = type(value)
-    if value is None or kind is str or kind is int or kind is bool:
+    if kind in _ALIKE:
         return True
     if kind is float:
         return value == 0 or 1e-4 <= abs(value) < 1e16
     if kind is list:
-        return all(map(_surely, value))
+        return all([type(inner) in _ALIKE or _surely(inner) for inner in value])
     if kind is dict:
-        return all(type(key) is str for key in value) and all(map(_surely, value.values()))
+        return all([type(key) is str and (type(inner) in _ALIKE or _surely(inner)) for key, inner in value.items()])
     return False

@@ -73,7 +73,7 @@ def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, text: bytes, w
     """
     good = [place for place, row in enumerate(rows) if row.error is None]
     failed = [place for place, row in enumerate(rows) if row.error is not None] if len(good) < len(rows) else []
-    usages = [row.usage for row in rows if row.usage is not None]
+    usages = [row.usage for row in rows if not isinstance(row.usage, msgspec.UnsetType)]
     return ChunkTally(
         columns=_columns(rows, good, repeats),
         clusters=_clusters(rows, good, repeats),
@@ -101,10 +101,8 @@ _CODES = {float: "d", int: "q", bool: "b"}
 
 
 def _columns(rows: Sequence[Row | SampleRecord], good: list[int], repeats: int) -> dict[str, Column]:
-    places: dict[str, list[int]] = {}
-    for place in good:
-        for key in rows[place].items:
-            places.setdefault(key, []).append(place)
+    every = {key for place in good for key in rows[place].items}
+    places = {key: [place for place in good if key in rows[place].items] for key in sorted(every)}
     return {key: _column(rows, key, at, repeats) for key, at in places.items()}
 
 

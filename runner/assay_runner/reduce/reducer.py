@@ -57,7 +57,8 @@ def reduce_run(
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
         run = RunTally(plan, probed)
         with Scanners(scanners_for(plan.samples)) as scanners, samples.open("wb") as rows:
-            for chunk in verified_chunks(store, plan, read_markers(store, plan), scanners=scanners):
+            markers = read_markers(store, plan)
+            for chunk in verified_chunks(store, plan, markers, scanners=scanners):
                 run.add(chunk)
                 tallies[chunk.chunk.task].add(chunk.chunk, chunk.tally)
                 rows.write(chunk.rows)
@@ -65,7 +66,7 @@ def reduce_run(
         _put_file(store, layout.SAMPLES, samples)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    store.put(layout.RUN, run.report(store, wall_seconds).encode())
+    store.put(layout.RUN, run.report(store, markers.attempts, wall_seconds).encode())
     _tolerate(read_placement(store).max_error_rate if max_error_rate is None else max_error_rate, results, run)
     _write_once(store, results.encode())
     return results

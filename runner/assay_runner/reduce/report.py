@@ -49,9 +49,12 @@ class RunTally:
         more = self._failed_chunks - len(self._failed)
         return f"{', '.join(self._failed)}{f' and {more} more' if more else ''}"
 
-    def report(self, store: Store, wall_seconds: float | None) -> RunReport:
-        """The finished report; workers' own accounts and doubled chunks are read from the store."""
-        attempts = sum(key.endswith(".jsonl.zst") for key in store.list("chunks/"))
+    def report(self, store: Store, attempts: int, wall_seconds: float | None) -> RunReport:
+        """The finished report; workers' own accounts are read from the store.
+
+        Args:
+            attempts: record files that the store holds.
+        """
         return RunReport(
             plan=self._plan.digest,
             storage_mode=self._probed.mode,

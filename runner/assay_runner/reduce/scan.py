@@ -32,7 +32,7 @@ class Expected(msgspec.Struct):
 
 
 def scan(expected: Expected, data: bytes) -> ChunkTally | None:
-    """The tally of the record file `data` when everything about it holds: digest, header, canonical rows of exactly the
+    """The tally of the record file `data` when everything about it holds: digest, header, valid rows of exactly the
     planned samples in order, error or score but not both, and the marker's counts."""
     if sha256(data) != expected.digest:
         return None
@@ -49,10 +49,10 @@ def scan(expected: Expected, data: bytes) -> ChunkTally | None:
 def _as_planned(rows: list[Row], expected: Expected) -> bool:
     repeats = range(expected.repeats)
     places = [(document, repeat) for document in range(expected.start, expected.stop) for repeat in repeats]
+    failed = [row for row in rows if row.error is not None]
     return (
-        len(rows) == len(places)
+        [(row.document, row.repeat) for row in rows] == places
         and [row.id for row in rows] == [sample_id(expected.task, *place) for place in places]
-        and [(row.document, row.repeat) for row in rows] == places
-        and sum([row.error is not None for row in rows]) == expected.errors
-        and not any([row.error is not None and row.items for row in rows])
+        and len(failed) == expected.errors
+        and not any(row.items for row in failed)
     )

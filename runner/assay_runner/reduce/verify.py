@@ -67,7 +67,14 @@ class Chosen:
     """As many lines of failed samples from every chunk, chosen or not."""
 
 
-def read_markers(store: Store, plan: Plan) -> dict[ChunkId, Marker]:
+class Markers(dict[ChunkId, Marker]):
+    """The marker of every chunk, in plan order."""
+
+    attempts = 0
+    """Record files that the store holds: more than chunks, where some were done more than once."""
+
+
+def read_markers(store: Store, plan: Plan) -> Markers:
     """The commit marker of every planned chunk.
 
     Raises:
@@ -75,20 +82,20 @@ def read_markers(store: Store, plan: Plan) -> dict[ChunkId, Marker]:
         Corrupt: a marker is empty, of another plan or chunk, lies about its data's address, or was not planned.
     """
     chunks = plan_chunks(plan)
-    found: dict[ChunkId, Marker] = {}
+    markers = Markers()
     missing: list[ChunkId] = []
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="markers") as pool:
-        for chunk, marker in zip(
-            chunks, _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _AHEAD), strict=True
-        ):
+    with ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="markers") as pool:
+        listed = pool.submit(_list, store, frozenset(chunks))
+        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _AHEAD)
+        for chunk, marker in zip(chunks, found, strict=True):
             if marker is None:
                 missing.append(chunk)
             else:
-                found[chunk] = marker
-    _refuse_foreign(store, frozenset(chunks))
+                markers[chunk] = marker
+        markers.attempts = listed.result()
     if missing:
         raise Incomplete(_missing_sentence(plan, missing))
-    return found
+    return markers
 
 
 def verified_chunks(
@@ -239,11 +246,14 @@ def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], 
             raise Corrupt(f"{where} holds sample {record.id} with both an error and a score.")
 
 
-def _refuse_foreign(store: Store, planned: frozenset[ChunkId]) -> None:
+def _list(store: Store, planned: frozenset[ChunkId]) -> int:
+    """Refuse markers that were not planned, and count record files."""
+    attempts = 0
     for key in store.list("chunks/"):
-        chunk = ChunkId.of_marker(key)
-        if key.endswith(".commit") and (chunk is None or chunk not in planned):
+        attempts += key.endswith(".jsonl.zst")
+        if key.endswith(".commit") and ChunkId.of_marker(key) not in planned:
             raise Corrupt(f"{store.location(key)} marks a chunk that the plan does not have.")
+    return attempts
 
 
 def _missing_sentence(plan: Plan, missing: list[ChunkId]) -> str:
