@@ -114,9 +114,7 @@ def _median_ms(command: list[str]) -> float:
 
 
 def _main(wanted: list[str]) -> None:
-    cases: dict[str, Callable[..., dict[str, object]]] = {
-        case.__name__: case for case in (startup, endpoint, reduce)
-    }
+    cases: dict[str, Callable[..., dict[str, object]]] = {case.__name__: case for case in (startup, endpoint, reduce)}
     for name, _, count in (one.partition("=") for one in wanted or cases):
         if name not in cases or (count and not count.isdecimal()):
             sys.exit(f"There is no case {name!r} with {count or 'no'} samples; known cases: {', '.join(cases)}.")

@@ -23,10 +23,9 @@ from assay_runner.store.prefixed import Prefixed
 from assay_runner.tasks.config import TaskConfig
 
 NAME, RUN = "many", "bench/many/r1/"
-WORDS = (
-    "the image shows a small red circle beside two large teal rectangles on black ground near some lines of text that "
-    "ask what colour it has and how many there are"
-).split()
+TEXT = """the image shows a small red circle beside two large teal rectangles on black ground near some lines of text that ask
+what colour it has and how many there are"""
+WORDS = TEXT.split()
 CONFIG = {
     "task": NAME,
     "dataset_path": "json",

@@ -67,7 +67,9 @@ def read_samples(stream: BinaryIO) -> Iterator[dict[str, object]]:
 
 def _line(record: SampleRecord) -> bytes:
     fast = _row(record)
-    return (canonical(record.model_dump(mode="json", exclude_defaults=True)) + b"\n") if fast is None else encode_row(fast)
+    return (
+        (canonical(record.model_dump(mode="json", exclude_defaults=True)) + b"\n") if fast is None else encode_row(fast)
+    )
 
 
 def _row(record: SampleRecord) -> Row | None:
@@ -84,7 +86,7 @@ def _row(record: SampleRecord) -> Row | None:
         repeat=record.repeat,
         document_id=record.document_id,
         cluster=record.cluster,
-        prompt=record.prompt,  # type: ignore[arg-type] - the encoder takes messages as well as their text
+        prompt=record.prompt,  # type: ignore[arg-type]  # the encoder takes messages as well as their text
         target=record.target,
         choices=record.choices,
         answers=[
@@ -111,9 +113,15 @@ def _surely(value: Any) -> bool:
     if kind in _ALIKE:
         return True
     if kind is float:
-        return value == 0 or 1e-4 <= abs(value) < 1e16
-    if kind is list:
-        return all([type(inner) in _ALIKE or _surely(inner) for inner in value])
+        return bool(value == 0 or 1e-4 <= abs(value) < 1e16)
     if kind is dict:
-        return all([type(key) is str and (type(inner) in _ALIKE or _surely(inner)) for key, inner in value.items()])
-    return False
+        if any(type(key) is not str for key in value):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return False
+    # A loop, not `all`: most values are plain, and most calls are for one or two of them.
+    for inner in value:  # noqa: SIM110
+        if type(inner) not in _ALIKE and not _surely(inner):
+            return False
+    return True

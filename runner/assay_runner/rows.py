@@ -7,12 +7,14 @@ other. It imports neither pydantic nor the vocabulary, for processes that are to
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+
+class _Part(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Closed to unknown fields; what has its default value is not written."""
 
 
@@ -47,8 +49,8 @@ class Row(_Part, kw_only=True):
     """`SampleRecord`."""
 
     id: str
-    document: int
-    repeat: int
+    document: _Count
+    repeat: _Count
     document_id: str | None = None
     cluster: str | None = None
     prompt: list[msgspec.Raw] = []
@@ -59,7 +61,7 @@ class Row(_Part, kw_only=True):
     filtered: dict[str, Any] = {}
     items: dict[str, Any] = {}
     error: ErrorRow | None = None
-    attempts: int = 1
+    attempts: _Count = 1
     usage: UsageRow | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -75,9 +77,8 @@ def decode_rows(text: bytes) -> list[Row] | None:
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
     lines = text.count(b"\n") == len(rows) and text.endswith(b"\n")
-    messages = all([bytes(message).startswith(b"{") for row in rows for message in row.prompt])
-    counts = all([row.document >= 0 <= row.repeat and row.attempts >= 0 for row in rows])
-    return rows if lines and messages and counts else None
+    messages = {bytes(message)[:1] for row in rows for message in row.prompt} <= {b"{"}
+    return rows if lines and messages else None
 
 
 def encode_row(row: Row) -> bytes:

@@ -119,7 +119,8 @@ def _column(rows: Sequence[Row | SampleRecord], key: str, places: list[int], rep
 def _ballots(rows: Sequence[Row | SampleRecord], key: str, places: list[int], repeats: int) -> array[int]:
     filtered = key.partition(",")[2] or "none"
     ballots = array("i")
-    document, first = -1, {}
+    document = -1
+    first: dict[str, int] = {}
     for place in places:
         if place // repeats != document:
             document, first = place // repeats, {}

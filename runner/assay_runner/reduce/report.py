@@ -12,7 +12,6 @@ from assay_runner.statistics.percentiles import percentiles_of_sorted
 from assay_runner.store.base import Store
 from assay_runner.work.board import read_progress
 
-
 _NAMED = 10
 """Chunks with failed samples that a message names."""
 

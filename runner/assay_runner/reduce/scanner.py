@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import struct
 import sys
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -19,10 +19,10 @@ from assay_runner.reduce.scan import Expected, scan
 _LENGTH = struct.Struct("<QQ")
 
 _EXPECTED = msgspec.msgpack.Decoder(Expected)
-_TALLY: msgspec.msgpack.Decoder[ChunkTally | None] = msgspec.msgpack.Decoder(ChunkTally | None)  # type: ignore[arg-type]
+_TALLY: msgspec.msgpack.Decoder[ChunkTally | None] = msgspec.msgpack.Decoder(ChunkTally | None)
 
 
-def send(stream: BinaryIO, head: bytes, body: bytes = b"") -> None:
+def send(stream: IO[bytes], head: bytes, body: bytes = b"") -> None:
     """Write a message of two parts."""
     stream.write(_LENGTH.pack(len(head), len(body)))
     stream.write(head)
@@ -30,7 +30,7 @@ def send(stream: BinaryIO, head: bytes, body: bytes = b"") -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[bytes, bytes] | None:
+def receive(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
     """Read a message; None when the other side has ended."""
     lengths = stream.read(_LENGTH.size)
     if len(lengths) < _LENGTH.size:
@@ -40,7 +40,7 @@ def receive(stream: BinaryIO) -> tuple[bytes, bytes] | None:
     return parts if (len(parts[0]), len(parts[1])) == (head, body) else None
 
 
-def ask(to: BinaryIO, back: BinaryIO, expected: Expected, data: bytes) -> ChunkTally | None:
+def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> ChunkTally | None:
     """Have another process scan.
 
     Raises:

@@ -22,6 +22,7 @@ from assay_runner.reduce.scanner import ask
 _SMALL = 20_000
 """Samples that one process reduces."""
 _MOST = 16
+_COMMAND = [sys.executable, "-m", "assay_runner.reduce.scanner"]
 
 
 def scanners_for(samples: int, cores: int | None = None) -> int:
@@ -53,6 +54,11 @@ class Scanners:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes."""
+        return [process.pid for process in self._processes]
 
     def scan(self, expected: Expected, data: bytes) -> ChunkTally | None:
         """As `scan.scan`, in the next process that is free. For many threads at once.
@@ -88,8 +94,8 @@ class Scanners:
 
 def _start() -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches the reducer alone, which then ends its processes.
-    return subprocess.Popen(
-        [sys.executable, "-m", "assay_runner.reduce.scanner"],
+    return subprocess.Popen(  # noqa: S603
+        _COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -101,6 +107,6 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
     if code >= 0:
         return f"A process that the reducer started to read records ended with exit code {code}; start the reduction again."
-    hint = ", as the system does when memory runs out; give the reducer more" if -code == signal.SIGKILL else ""
+    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
     name = signal.Signals(-code).name
     return f"A process that the reducer started to read records was killed ({name}{hint}); start the reduction again."

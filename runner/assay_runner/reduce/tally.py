@@ -119,10 +119,7 @@ class TaskTally:
         if column.kind:
             values = array(column.kind)
             values.frombytes(column.values)
-        found = self.items.get(key)
-        if found is None:
-            empty = array(column.kind) if column.kind else []
-            found = self.items[key] = Items(column.kind, empty)
+        found = self.items.setdefault(key, Items(column.kind, values[:0]))
         found.extend(column.kind, values)
         if column.places is None:
             found.samples.extend(samples)

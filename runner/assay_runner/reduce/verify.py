@@ -8,7 +8,7 @@ that the scan is not sure of is read with the vocabulary's models, which accept 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -125,9 +125,7 @@ def verified_chunks(
         yield from _in_order(pool, verify, _with_lines(plan, markers, chosen), 2 * threads)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int
-) -> Iterator[R]:
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int) -> Iterator[R]:
     """`map` in the pool's threads, with at most `ahead` calls begun or waiting to be taken."""
     waiting: deque[Future[R]] = deque(pool.submit(function, one) for one in islice(arguments, ahead))
     try:
@@ -215,7 +213,9 @@ def _read_strictly(
         text = encode_lines(records)
     except (TypeError, ValueError) as error:
         raise Corrupt(f"{where} holds what JSON cannot ({error}).") from error
-    return VerifiedChunk(chunk, marker.key, digest, tally_chunk(records, task.repeats, text, lines), compress(text), data)
+    return VerifiedChunk(
+        chunk, marker.key, digest, tally_chunk(records, task.repeats, text, lines), compress(text), data
+    )
 
 
 def _planned(task: TaskPlan, chunk: ChunkId) -> list[tuple[int, int]]:

@@ -160,7 +160,7 @@ def _present(items: Sequence[Item]) -> list[float | None] | NDArray[np.float64]:
 
 
 def _median(items: list[Item]) -> float:
-    ordered = sorted(numbers(items).tolist())
+    ordered: list[float] = sorted(numbers(items).tolist())
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 

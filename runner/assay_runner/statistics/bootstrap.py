@@ -40,7 +40,7 @@ def of_totals(
         seed: start of the random stream, 0 ≤ seed < 2³².
         resamples: how many.
     """
-    sums, scales = _on_grid(_sums_of_units(np.asarray(rows, dtype=np.float64), units))
+    sums, scales = _on_grid(sums_of_units(np.asarray(rows, dtype=np.float64), units))
     count = len(sums)
     return [
         aggregation.of_sums([float(total) for total in (np.bincount(draw, minlength=count) @ sums) / scales])
@@ -68,7 +68,7 @@ def _draws(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]
         yield stream.randint(0, count, size=count, dtype=np.int64)
 
 
-def _sums_of_units(rows: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
+def sums_of_units(rows: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
     """One row per unit: the exact column sums of its items."""
     if int(units[-1]) == len(rows) - 1:
         return rows

@@ -76,9 +76,7 @@ def estimate(
         raise AggregationError(metric or aggregation.name, str(error)) from error
 
 
-def of_numbers(
-    values: Sequence[float | None] | NDArray[np.float64], clusters: Clusters | None = None
-) -> Estimate:
+def of_numbers(values: Sequence[float | None] | NDArray[np.float64], clusters: Clusters | None = None) -> Estimate:
     """The mean of finite numbers, one per document, with its standard error and interval; those that are None (NaN in an
     array) are left out."""
     every = np.asarray(values, dtype=np.float64)
