@@ -8,6 +8,7 @@ reader of the format take them for one text.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,7 +16,10 @@ import zstandard
 
 LARGEST = 1 << 30
 """Most bytes that a frame of a record file may decompress to."""
+_HEADER = 4096
+"""Bytes within which the frame of a header ends."""
 _LEVEL = 3
+_OWN = threading.local()
 _WINDOW = 1 << 27
 """The largest window that the `zstd` tool decompresses without being asked to."""
 
@@ -29,22 +33,18 @@ def compress(text: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(text)
 
 
-def split(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """The parts of a record file: the header's text, the frame of the rows, and the rows' text.
+def split(data: bytes) -> tuple[bytes, bytes, int]:
+    """The parts of a record file: the header's text, the rows' text, and where the frame of the rows begins.
 
     Raises:
         FrameError: the bytes are damaged, truncated, not two frames, or hold more than a frame may.
     """
-    header, rows_frame = _first(data)
-    rows, rest = _first(rows_frame)
+    header, rest = _first(data[:_HEADER])
+    rows_at = min(len(data), _HEADER) - len(rest)
+    rows, rest = _first(data[rows_at:])
     if rest:
         raise FrameError("goes on after its rows")
-    return header, rows_frame, rows
-
-
-def rows_frame(data: bytes) -> bytes:
-    """The frame of the rows of a record file that `split` can read."""
-    return _first(data)[1]
+    return header, rows, rows_at
 
 
 def lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -53,9 +53,8 @@ def lines(stream: BinaryIO) -> Iterator[bytes]:
     Raises:
         FrameError: the bytes are damaged, or end in the middle of a line.
     """
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     try:
-        with decompressor.stream_reader(stream, read_across_frames=True) as text:
+        with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(stream, read_across_frames=True) as text:
             for line in io.BufferedReader(text):
                 if not line.endswith(b"\n"):
                     raise FrameError("is truncated")
@@ -66,10 +65,13 @@ def lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _first(data: bytes) -> tuple[bytes, bytes]:
     """What the first frame of `data` holds, and the bytes behind it."""
+    # This thread's own: making one costs as much as reading a small frame, and two threads cannot share it.
+    if not hasattr(_OWN, "decompressor"):
+        _OWN.decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     try:
         if not 0 <= zstandard.frame_content_size(data) <= LARGEST:
             raise FrameError("holds far too much, or does not say how much it holds")
-        reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        reader = _OWN.decompressor.decompressobj()
         text = reader.decompress(data)
     except zstandard.ZstdError as error:
         raise FrameError(f"cannot be decompressed ({error})") from error

@@ -40,7 +40,7 @@ def decode_records(data: bytes, where: str) -> tuple[RecordsHeader, list[SampleR
         Corrupt: the bytes are no record file.
     """
     try:
-        header, _, rows = split(data)
+        header, rows, _ = split(data)
     except FrameError as error:
         raise Corrupt(f"{where} {error}.") from error
     if rows and not rows.endswith(b"\n"):

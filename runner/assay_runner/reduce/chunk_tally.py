@@ -101,9 +101,12 @@ _CODES = {float: "d", int: "q", bool: "b"}
 
 
 def _columns(rows: Sequence[Row | SampleRecord], good: list[int], repeats: int) -> dict[str, Column]:
-    every = {key for place in good for key in rows[place].items}
-    places = {key: [place for place in good if key in rows[place].items] for key in sorted(every)}
-    return {key: _column(rows, key, at, repeats) for key, at in places.items()}
+    items = [rows[place].items for place in good]
+    usual = items[0].keys() if items else {}.keys()
+    if all([one.keys() == usual for one in items]):  # noqa: C419 - a list is faster
+        return {key: _column(rows, key, good, repeats) for key in usual}
+    every = dict.fromkeys(key for one in items for key in one)
+    return {key: _column(rows, key, [place for place in good if key in rows[place].items], repeats) for key in every}
 
 
 def _column(rows: Sequence[Row | SampleRecord], key: str, places: list[int], repeats: int) -> Column:

@@ -31,28 +31,37 @@ class Expected(msgspec.Struct):
     wanted: Lines
 
 
-def scan(expected: Expected, data: bytes) -> ChunkTally | None:
+class Scanned(msgspec.Struct):
+    """What a scan found."""
+
+    tally: ChunkTally
+    rows_at: int
+    """Where in the file the frame of the rows begins."""
+
+
+def scan(expected: Expected, data: bytes) -> Scanned | None:
     """The tally of the record file `data` when everything about it holds: digest, header, valid rows of exactly the
     planned samples in order, error or score but not both, and the marker's counts."""
     if sha256(data) != expected.digest:
         return None
     try:
-        header, _, text = split(data)
+        header, text, rows_at = split(data)
         rows = decode_rows(text) if header == expected.header else None
         if rows is None or not _as_planned(rows, expected):
             return None
-        return tally_chunk(rows, expected.repeats, text, expected.wanted)
+        return Scanned(tally_chunk(rows, expected.repeats, text, expected.wanted), rows_at)
     except (FrameError, OverflowError):
         return None
 
 
 def _as_planned(rows: list[Row], expected: Expected) -> bool:
     repeats = range(expected.repeats)
-    places = [(document, repeat) for document in range(expected.start, expected.stop) for repeat in repeats]
+    documents = [document for document in range(expected.start, expected.stop) for _ in repeats]
     failed = [row for row in rows if row.error is not None]
     return (
-        [(row.document, row.repeat) for row in rows] == places
-        and [row.id for row in rows] == [sample_id(expected.task, *place) for place in places]
+        [row.document for row in rows] == documents
+        and [row.repeat for row in rows] == [*repeats] * (expected.stop - expected.start)
+        and [row.id for row in rows] == [sample_id(expected.task, row.document, row.repeat) for row in rows]
         and len(failed) == expected.errors
         and not any(row.items for row in failed)
     )

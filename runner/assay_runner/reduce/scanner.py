@@ -1,7 +1,7 @@
 """A process that looks at chunks for the reducer: `python -m assay_runner.reduce.scanner`, driven through its pipes.
 
-It reads no store and holds no credentials: the bytes of a record file come in, its tally goes out. It imports little, so
-that many of them fit beside the reducer, and it ends when its standard input does, however the reducer ended.
+It reads no store and holds no credentials: the bytes of a record file come in, what the scan found goes out. It imports
+little, so that many of them fit beside the reducer, and it ends when its standard input does, however the reducer ended.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import IO
 
 import msgspec
 
-from assay_runner.reduce.chunk_tally import ChunkTally
-from assay_runner.reduce.scan import Expected, scan
+from assay_runner.reduce.scan import Expected, Scanned, scan
 
 _LENGTH = struct.Struct("<QQ")
 
 _EXPECTED = msgspec.msgpack.Decoder(Expected)
-_TALLY: msgspec.msgpack.Decoder[ChunkTally | None] = msgspec.msgpack.Decoder(ChunkTally | None)
+_SCANNED: msgspec.msgpack.Decoder[Scanned | None] = msgspec.msgpack.Decoder(Scanned | None)
 
 
 def send(stream: IO[bytes], head: bytes, body: bytes = b"") -> None:
@@ -40,7 +39,7 @@ def receive(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
     return parts if (len(parts[0]), len(parts[1])) == (head, body) else None
 
 
-def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> ChunkTally | None:
+def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> Scanned | None:
     """Have another process scan.
 
     Raises:
@@ -50,7 +49,7 @@ def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> Chun
     answer = receive(back)
     if answer is None:
         raise EOFError
-    return _TALLY.decode(answer[0])
+    return _SCANNED.decode(answer[0])
 
 
 def main() -> None:
@@ -58,9 +57,9 @@ def main() -> None:
     # The rows of a chunk hold no cycles, and looking for some in them takes longer than reading them.
     gc.disable()
     while (message := receive(sys.stdin.buffer)) is not None:
-        tally = scan(_EXPECTED.decode(message[0]), message[1])
+        scanned = scan(_EXPECTED.decode(message[0]), message[1])
         try:
-            answer = msgspec.msgpack.encode(tally)
+            answer = msgspec.msgpack.encode(scanned)
         except OverflowError:
             answer = msgspec.msgpack.encode(None)
         send(sys.stdout.buffer, answer)

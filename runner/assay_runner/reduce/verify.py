@@ -20,7 +20,7 @@ from assay_api.errors import Corrupt, Incomplete
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan, TaskPlan
 from assay_api.records import Marker, RecordsHeader, SampleRecord
-from assay_runner.frames import compress, rows_frame
+from assay_runner.frames import compress
 from assay_runner.records import decode_records, encode_lines
 from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
 from assay_runner.reduce.scan import Expected
@@ -185,10 +185,10 @@ def _verify(
         wanted=lines,
     )
     samples = (expected.stop - expected.start) * task.repeats
-    tally = scanners.scan(expected, data) if marker.n == samples else None
-    if tally is None:
+    scanned = scanners.scan(expected, data) if marker.n == samples else None
+    if scanned is None:
         return _read_strictly(store, plan, chunk, marker, lines, data)
-    return VerifiedChunk(chunk, marker.key, marker.sha256, tally, rows_frame(data), data)
+    return VerifiedChunk(chunk, marker.key, marker.sha256, scanned.tally, data[scanned.rows_at :], data)
 
 
 def _read_strictly(
