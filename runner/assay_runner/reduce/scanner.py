@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 import struct
-import sys
 from typing import IO
 
 import msgspec
 
 from assay_runner.reduce.scan import Expected, Scanned, scan
 
+BUFFER = 1 << 16
+"""Bytes that a pipe takes at once."""
 _LENGTH = struct.Struct("<QQ")
 
 _EXPECTED = msgspec.msgpack.Decoder(Expected)
@@ -56,13 +57,14 @@ def main() -> None:
     """Scan until there is no more to scan."""
     # The rows of a chunk hold no cycles, and looking for some in them takes longer than reading them.
     gc.disable()
-    while (message := receive(sys.stdin.buffer)) is not None:
+    incoming, outgoing = open(0, "rb", BUFFER), open(1, "wb", BUFFER)  # noqa: SIM115 - until the process ends
+    while (message := receive(incoming)) is not None:
         scanned = scan(_EXPECTED.decode(message[0]), message[1])
         try:
             answer = msgspec.msgpack.encode(scanned)
         except OverflowError:
             answer = msgspec.msgpack.encode(None)
-        send(sys.stdout.buffer, answer)
+        send(outgoing, answer)
 
 
 if __name__ == "__main__":

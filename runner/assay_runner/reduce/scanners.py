@@ -16,7 +16,7 @@ from typing import Self
 from assay_api.errors import Failed
 from assay_runner.cores import usable_cores
 from assay_runner.reduce.scan import Expected, Scanned, scan
-from assay_runner.reduce.scanner import ask
+from assay_runner.reduce.scanner import BUFFER, ask
 
 _SMALL = 20_000
 """Samples that one process reduces."""
@@ -101,6 +101,7 @@ def _start() -> subprocess.Popen[bytes]:
         _COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        bufsize=BUFFER,
         start_new_session=True,
         env={name: value for name, value in os.environ.items() if not name.startswith(_SECRET)} | _KEEP_MEMORY,
     )

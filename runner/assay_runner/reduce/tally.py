@@ -90,7 +90,8 @@ class TaskTally:
     def add(self, chunk: ChunkId, tally: ChunkTally) -> None:
         """Take in the next chunk."""
         start, stop = self.plan.boundaries[chunk.index], self.plan.boundaries[chunk.index + 1]
-        self.errors.update(tally.errors)
+        if tally.errors:
+            self.errors.update(tally.errors)
         if tally.clusters:
             self._clusters.extend(bytes(CLUSTER * start - len(self._clusters)))
             self._clusters.extend(tally.clusters)
@@ -121,18 +122,10 @@ class TaskTally:
             values.frombytes(column.values)
         found = self.items.setdefault(key, Items(column.kind, values[:0]))
         found.extend(column.kind, values)
-        if column.places is None:
-            found.samples.extend(samples)
-        else:
-            found.samples.extend([samples[place] for place in _ints(column.places)])
+        places = np.arange(len(samples)) if column.places is None else np.frombuffer(column.places, dtype=np.intc)
+        found.samples.frombytes((places + samples.start).astype(np.int64).tobytes())
         if column.ballots is not None:
             found.ballots.frombytes(column.ballots)
-
-
-def _ints(data: bytes) -> array[int]:
-    numbers = array("i")
-    numbers.frombytes(data)
-    return numbers
 
 
 def _numbered(digests: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -31,8 +31,8 @@ from assay_runner.work.board import plan_chunks
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 8
-"""Markers or chunks that are read at the same time, at least."""
+_READERS = 32
+"""Markers or chunks that are read at the same time: object stores take tens of milliseconds for each."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
 _NO_LINES = Lines()
@@ -84,9 +84,9 @@ def read_markers(store: Store, plan: Plan) -> Markers:
     chunks = plan_chunks(plan)
     markers = Markers()
     missing: list[ChunkId] = []
-    with ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="markers") as pool:
+    with ThreadPoolExecutor(_READERS + 1, thread_name_prefix="markers") as pool:
         listed = pool.submit(_list, store, frozenset(chunks))
-        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _AHEAD)
+        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _READERS)
         for chunk, marker in zip(chunks, found, strict=True):
             if marker is None:
                 missing.append(chunk)
@@ -116,7 +116,7 @@ def verified_chunks(
         Failed: a scanning process was killed.
     """
     scanners = scanners or Scanners(0)
-    threads = max(_AHEAD, 2 * scanners.count)
+    threads = max(_READERS, 2 * scanners.count)
 
     def verify(one: tuple[ChunkId, Marker, Lines]) -> VerifiedChunk:
         return _verify(store, plan, *one, scanners)
