@@ -137,9 +137,9 @@ def _clusters(rows: Sequence[Row | SampleRecord], good: list[int], repeats: int)
     names = {place // repeats: name for place in good if (name := rows[place].cluster) is not None}
     if not names:
         return b""
-    digests = {name: hashlib.blake2b(name.encode(), digest_size=CLUSTER).digest() for name in set(names.values())}
-    digests[None] = NO_CLUSTER  # type: ignore[index]
-    return b"".join([digests[names.get(document)] for document in range(len(rows) // repeats)])  # type: ignore[index]
+    digests: dict[str | None, bytes] = {None: NO_CLUSTER}
+    digests |= {name: hashlib.blake2b(name.encode(), digest_size=CLUSTER).digest() for name in set(names.values())}
+    return b"".join([digests[names.get(document)] for document in range(len(rows) // repeats)])
 
 
 def _lines(text: bytes, places: Collection[int]) -> dict[int, bytes]:

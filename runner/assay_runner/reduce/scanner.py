@@ -62,7 +62,7 @@ def main() -> None:
         scanned = scan(_EXPECTED.decode(message[0]), message[1])
         try:
             answer = msgspec.msgpack.encode(scanned)
-        except OverflowError:
+        except (OverflowError, RecursionError):
             answer = msgspec.msgpack.encode(None)
         send(outgoing, answer)
 

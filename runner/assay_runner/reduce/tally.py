@@ -86,6 +86,8 @@ class TaskTally:
     errors: Counter[str] = field(default_factory=Counter)
     _clusters: bytearray = field(default_factory=bytearray)
     """Digest of each document's cluster, as far as documents with a cluster were met."""
+    _numbers: NDArray[np.int64] | None = None
+    """The same as numbers, once they were asked for."""
 
     def add(self, chunk: ChunkId, tally: ChunkTally) -> None:
         """Take in the next chunk."""
@@ -99,7 +101,8 @@ class TaskTally:
             self._add(key, column, range(start * self.plan.repeats, stop * self.plan.repeats))
 
     def clusters(self, items: Items) -> NDArray[np.int64] | None:
-        """For each item a number that stands for its document's cluster; None for a task without clusters.
+        """For each item a number that stands for its document's cluster; None for a task without clusters. For when
+        every chunk was taken in.
 
         Raises:
             Corrupt: some documents have a cluster and others have none.
@@ -113,7 +116,9 @@ class TaskTally:
         if len(lost):
             sample = sample_id(self.plan.name, int(lost[0]), 0)
             raise Corrupt(f"The record of {sample} names no cluster, though others of its task do.")
-        return _numbered(np.frombuffer(self._clusters, dtype=np.uint64).reshape(-1, 2))[documents]
+        if self._numbers is None:
+            self._numbers = _numbered(np.frombuffer(self._clusters, dtype=np.uint64).reshape(-1, 2))
+        return self._numbers[documents]
 
     def _add(self, key: str, column: Column, samples: range) -> None:
         values: array[Any] | list[Any] = column.values
