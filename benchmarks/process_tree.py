@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_EVERY = 0.02
+_EVERY = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ machine and Python version.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from assay_api.encoding import canonical, sha256
 from assay_api.errors import Corrupt
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+__all__ = ["Record", "Spec", "canonical", "sha256"]
 
 
 class Record(BaseModel):
@@ -47,18 +47,3 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=False, serialize_by_alias=True
     )
-
-
-def canonical(value: Any) -> bytes:
-    """Canonical JSON of plain data; equal values have equal bytes.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: a value is not plain data.
-    """
-    return _ENCODER.encode(value).encode()
-
-
-def sha256(data: bytes) -> str:
-    """The hexadecimal SHA-256 digest of `data`."""
-    return hashlib.sha256(data).hexdigest()

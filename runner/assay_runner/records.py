@@ -1,26 +1,36 @@
-"""The record file of a chunk: zstd-compressed JSON lines, a header and then one row per planned sample in planned order."""
+"""The record file of a chunk: JSON lines in two zstd frames, a header and then one row per planned sample in planned order.
+
+Every line is canonical JSON without the fields that have their default value.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
-import zstandard
+from msgspec import UNSET
 
 from assay_api.base import canonical
 from assay_api.errors import Corrupt
 from assay_api.records import RecordsHeader, SampleRecord
-
-_LEVEL = 3
-_LARGEST = 4 << 30
-"""Most bytes a record file may decompress to."""
+from assay_runner.frames import FrameError, compress, lines, split
+from assay_runner.rows import AnswerRow, ErrorRow, Row, UsageRow, encode_row
 
 
 def encode_records(header: RecordsHeader, records: Sequence[SampleRecord]) -> bytes:
-    """The bytes of a record file."""
-    lines = [canonical(header.model_dump(mode="json"))]
-    lines += [canonical(record.model_dump(mode="json", exclude_defaults=True)) for record in records]
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(b"\n".join(lines) + b"\n")
+    """The bytes of a record file.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: a record holds what JSON cannot.
+    """
+    return compress(header.encode()) + compress(encode_lines(records))
+
+
+def encode_lines(records: Sequence[SampleRecord]) -> bytes:
+    """The lines of records, each with its end; raises as `encode_records`."""
+    return b"".join(_line(record) for record in records)
 
 
 def decode_records(data: bytes, where: str) -> tuple[RecordsHeader, list[SampleRecord]]:
@@ -29,29 +39,89 @@ def decode_records(data: bytes, where: str) -> tuple[RecordsHeader, list[SampleR
     Raises:
         Corrupt: the bytes are no record file.
     """
-    lines = _lines(data, where)
-    header = RecordsHeader.decode(next(lines, b""), f"The header of {where}")
-    return header, [SampleRecord.decode(line, f"Line {number} of {where}") for number, line in enumerate(lines, 2)]
-
-
-def compress_lines(rows: Iterable[bytes]) -> bytes:
-    """Zstd-compressed lines, compressed as they come."""
-    compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
-    parts = [compressor.compress(row + b"\n") for row in rows]
-    return b"".join(parts) + compressor.flush()
-
-
-def read_samples(data: bytes) -> Iterator[dict[str, object]]:
-    """The rows of samples.jsonl.zst."""
-    for line in _lines(data, "samples.jsonl.zst"):
-        yield json.loads(line)
-
-
-def _lines(data: bytes, where: str) -> Iterator[bytes]:
     try:
-        text = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj().decompress(data)
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"{where} cannot be decompressed ({error}).") from error
-    if len(text) > _LARGEST or not text.endswith(b"\n"):
-        raise Corrupt(f"{where} is truncated or far too large.")
-    return iter(text[:-1].split(b"\n"))
+        header, rows, _ = split(data)
+    except FrameError as error:
+        raise Corrupt(f"{where} {error}.") from error
+    if rows and not rows.endswith(b"\n"):
+        raise Corrupt(f"{where} is truncated.")
+    records = [
+        SampleRecord.decode(line, f"Line {number} of {where}")
+        for number, line in enumerate(rows[:-1].split(b"\n") if rows else (), 2)
+    ]
+    return RecordsHeader.decode(header, f"The header of {where}"), records
+
+
+def read_samples(stream: BinaryIO) -> Iterator[dict[str, object]]:
+    """The rows of samples.jsonl.zst, read as they are asked for.
+
+    Raises:
+        Corrupt: the file is damaged.
+    """
+    try:
+        for line in lines(stream):
+            yield json.loads(line)
+    except FrameError as error:
+        raise Corrupt(f"samples.jsonl.zst {error}.") from error
+
+
+def _line(record: SampleRecord) -> bytes:
+    fast = _row(record)
+    return (
+        (canonical(record.model_dump(mode="json", exclude_defaults=True)) + b"\n") if fast is None else encode_row(fast)
+    )
+
+
+def _row(record: SampleRecord) -> Row | None:
+    """The record for the fast encoder; None when it holds something that the encoder might write otherwise than
+    `canonical` does."""
+    used, failed = record.usage, record.error
+    usage = UsageRow(used.tokens_in, used.tokens_out, used.latency, used.first_token)
+    free = [record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token]
+    if not _surely(free + [answer.logprob for answer in record.answers]):
+        return None
+    return Row(
+        id=record.id,
+        document=record.document,
+        repeat=record.repeat,
+        document_id=record.document_id,
+        cluster=record.cluster,
+        prompt=record.prompt,  # type: ignore[arg-type]  # the encoder takes messages as well as their text
+        target=record.target,
+        choices=record.choices,
+        answers=[
+            AnswerRow(one.text, one.logprob, one.greedy, one.tokens, one.finish_reason, one.reasoning)
+            for one in record.answers
+        ],
+        filtered=record.filtered,
+        items=record.items,
+        error=None if failed is None else ErrorRow(failed.kind, failed.message),
+        attempts=record.attempts,
+        usage=UNSET if usage == _NO_USAGE else usage,
+    )
+
+
+_NO_USAGE = UsageRow()
+
+
+_ALIKE = frozenset({str, int, bool, type(None)})
+
+
+def _surely(value: Any) -> bool:
+    """Whether both encoders write `value` alike: plain data, and floats that Python writes without an exponent."""
+    kind = type(value)
+    if kind in _ALIKE:
+        return True
+    if kind is float:
+        return bool(value == 0 or 1e-4 <= abs(value) < 1e16)
+    if kind is dict:
+        if any(type(key) is not str for key in value):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return False
+    # A loop, not `all`: most values are plain, and most calls are for one or two of them.
+    for inner in value:  # noqa: SIM110
+        if type(inner) not in _ALIKE and not _surely(inner):
+            return False
+    return True

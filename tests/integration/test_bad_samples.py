@@ -3,6 +3,7 @@
 One run asks a real server that answers every question with another fault; each row of the table is one document of it.
 """
 
+import io
 import json
 
 import pytest
@@ -114,7 +115,7 @@ def run(tmp_path_factory, assay_in):
         assay_in(folder, "reduce", str(plan.parent))
     from assay_runner.records import read_samples
 
-    rows = list(read_samples((plan.parent / "samples.jsonl.zst").read_bytes()))
+    rows = list(read_samples(io.BytesIO((plan.parent / "samples.jsonl.zst").read_bytes())))
     return {row["document_id"]: row for row in rows}, json.loads((plan.parent / "results.json").read_bytes())
 
 

@@ -1,5 +1,6 @@
 """`assay compare`, as a user types it: two real runs that answer differently, and runs that must not be compared."""
 
+import io
 import json
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def evaluate(assay, write_job, endpoint, tmp_path):
 
 
 def scores(run):
-    rows = read_samples((run / "samples.jsonl.zst").read_bytes())
+    rows = read_samples(io.BytesIO((run / "samples.jsonl.zst").read_bytes()))
     return [(row["items"]["exact_match"], row["cluster"]) for row in rows]
 
 

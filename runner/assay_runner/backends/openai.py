@@ -29,7 +29,7 @@ from assay_runner.backends.openai_wire import (
 from assay_runner.faults import foremost
 from assay_runner.media import MediaError
 
-BATCH = 16
+BATCH = 32
 """Requests whose bodies are encoded in one go."""
 _AHEAD_BYTES = 32 << 20
 """Encoded bodies that may wait to be sent; a larger one waits alone."""

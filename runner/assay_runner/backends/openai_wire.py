@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from assay_runner.backends.base import Generation, Message, Part, Request, Text
 from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.stopping import cut
@@ -118,13 +120,20 @@ def first_choice(body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         BadResponseError: there is none.
     """
     try:
-        document = json.loads(body)
+        document = _parsed(body)
     except (ValueError, RecursionError) as error:
         raise BadResponseError("the body is no JSON") from error
     choices = document.get("choices") if isinstance(document, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise BadResponseError("the body has no choices")
     return document, choices[0]
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return json.loads(body)  # takes what the strict one does not, such as half of a surrogate pair
 
 
 def tokens(document: Mapping[str, Any]) -> tuple[int | None, int | None]:

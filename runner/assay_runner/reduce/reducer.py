@@ -1,27 +1,29 @@
 """Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, `report.html`, and last
-`results.json`, once."""
+`results.json`, once.
+
+Chunks go by in plan order. Of each, its rows go to the samples file, its tally into arrays, and the few samples that the
+report shows to their collector; nothing else is kept.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from assay_api import layout
-from assay_api.base import canonical
 from assay_api.errors import Corrupt, TooManyErrors
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
 from assay_api.results import Coverage, Results, TaskResult
-from assay_runner.records import compress_lines
 from assay_runner.reduce.groups import group_results
 from assay_runner.reduce.prompt_media import PromptMedia
 from assay_runner.reduce.report import RunTally
+from assay_runner.reduce.scanners import Scanners, scanners_for
 from assay_runner.reduce.tally import TaskTally
 from assay_runner.reduce.task_metrics import task_metrics
-from assay_runner.reduce.verify import VerifiedChunk, read_markers, verified_chunks
-from assay_runner.report.collector import Collector
+from assay_runner.reduce.verify import Chosen, read_markers, verified_chunks
+from assay_runner.report.collector import SAMPLES, Collector
 from assay_runner.report.facts import Facts
 from assay_runner.report.write import write_report
 from assay_runner.store.base import Store
@@ -60,13 +62,21 @@ def reduce_run(
             )
             for task in plan.tasks
         }
-        markers = read_markers(store, plan)
+        samples = scratch / layout.SAMPLES
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
         run, shown = RunTally(plan, probed), Collector(plan)
-        samples = compress_lines(_rows(verified_chunks(store, plan, markers), tallies, run, shown))
+        with Scanners(scanners_for(plan.samples)) as scanners, samples.open("wb") as rows:
+            markers = read_markers(store, plan)
+            chosen = Chosen(shown.likely, errors=SAMPLES)
+            for chunk in verified_chunks(store, plan, markers, scanners=scanners, chosen=chosen):
+                run.add(chunk)
+                tallies[chunk.chunk.task].add(chunk.chunk, chunk.tally)
+                rows.write(chunk.rows)
+                for line in chunk.tally.lines.values():
+                    shown.add(chunk.chunk.task, line)
         results = _results(plan, tasks, tallies)
-        store.put(layout.SAMPLES, samples)
-        report = run.report(store, wall_seconds)
+        store.put_file(layout.SAMPLES, samples)
+        report = run.report(store, markers.attempts, wall_seconds)
         store.put(layout.RUN, report.encode())
         allowed = read_placement(store).max_error_rate if max_error_rate is None else max_error_rate
         refusal = _refusal(allowed, results, run)
@@ -82,17 +92,6 @@ def reduce_run(
         raise TooManyErrors(f"{refusal} {shows[0].upper()}{shows[1:]}.")
     _write_once(store, results.encode())
     return results
-
-
-def _rows(
-    chunks: Iterator[VerifiedChunk], tallies: dict[str, TaskTally], run: RunTally, shown: Collector
-) -> Iterator[bytes]:
-    for chunk in chunks:
-        run.add(chunk)
-        for record in chunk.records:
-            tallies[chunk.chunk.task].add(record)
-            shown.add(chunk.chunk.task, record)
-            yield canonical(record.model_dump(mode="json", exclude_defaults=True))
 
 
 def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) -> Results:

@@ -1,43 +1,83 @@
 """Strict reading of a run: every planned chunk, every digest, exactly the planned samples, or a refusal.
 
 Nothing is counted by listing. The plan says what must be there; a listing is used only to find what must not be there.
+A record file is first scanned, which takes microseconds per row and can be done by processes beside this one. Only a file
+that the scan is not sure of is read with the vocabulary's models, which accept it all the same or say what is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from assay_api import layout
 from assay_api.base import sha256
 from assay_api.errors import Corrupt, Incomplete
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan, TaskPlan
-from assay_api.records import ChunkWork, Marker, SampleRecord
-from assay_runner.records import decode_records
+from assay_api.records import ChunkWork, Marker, RecordsHeader, SampleRecord
+from assay_runner.frames import compress
+from assay_runner.records import decode_records, encode_lines
+from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
+from assay_runner.reduce.scan import Expected
+from assay_runner.reduce.scanners import Scanners
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.board import plan_chunks
 
-_AHEAD = 8
-"""Chunks that are read ahead of the one being merged."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+_READERS = 32
+"""Markers or chunks that are read at the same time: object stores take tens of milliseconds for each."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
+_NO_LINES = Lines()
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedChunk:
-    """The records of one chunk, in planned order, checked against marker, digest and plan."""
+    """One chunk, checked against marker, digest and plan, and what it contributes to the results."""
 
     chunk: ChunkId
     key: str
     digest: str
-    records: list[SampleRecord]
-    work: ChunkWork | None = None
+    samples: int
+    tally: ChunkTally
+    rows: bytes
+    """Its rows as one zstd frame of canonical lines, in planned order."""
+    data: bytes
+    """The record file."""
+    work: ChunkWork | None
+    """Who did it and when."""
+
+    @property
+    def records(self) -> list[SampleRecord]:
+        """The rows as records, decoded at every call."""
+        return decode_records(self.data, self.key)[1]
 
 
-def read_markers(store: Store, plan: Plan) -> dict[ChunkId, Marker]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which samples' lines the chunks bring along (`ChunkTally.lines`)."""
+
+    places: Callable[[str, range], list[int]]
+    """Of a task's samples in a range of places, those whose lines are wanted. Asked chunk by chunk in plan order."""
+    errors: int = 0
+    """As many lines of failed samples from every chunk, chosen or not."""
+
+
+class Markers(dict[ChunkId, Marker]):
+    """The marker of every chunk, in plan order."""
+
+    attempts = 0
+    """Record files that the store holds: more than chunks, where some were done more than once."""
+
+
+def read_markers(store: Store, plan: Plan) -> Markers:
     """The commit marker of every planned chunk.
 
     Raises:
@@ -45,27 +85,72 @@ def read_markers(store: Store, plan: Plan) -> dict[ChunkId, Marker]:
         Corrupt: a marker is empty, of another plan or chunk, lies about its data's address, or was not planned.
     """
     chunks = plan_chunks(plan)
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="markers") as pool:
-        found = dict(zip(chunks, pool.map(lambda chunk: _marker(store, plan, chunk), chunks), strict=True))
-    missing = [chunk for chunk, marker in found.items() if marker is None]
-    _refuse_foreign(store, frozenset(chunks))
+    markers = Markers()
+    missing: list[ChunkId] = []
+    with ThreadPoolExecutor(_READERS + 1, thread_name_prefix="markers") as pool:
+        listed = pool.submit(_list, store, frozenset(chunks))
+        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _READERS)
+        for chunk, marker in zip(chunks, found, strict=True):
+            if marker is None:
+                missing.append(chunk)
+            else:
+                markers[chunk] = marker
+        markers.attempts = listed.result()
     if missing:
         raise Incomplete(_missing_sentence(plan, missing))
-    return {chunk: marker for chunk, marker in found.items() if marker}
+    return markers
 
 
-def verified_chunks(store: Store, plan: Plan, markers: Mapping[ChunkId, Marker]) -> Iterator[VerifiedChunk]:
-    """All chunks in plan order; a few are read ahead.
+def verified_chunks(
+    store: Store,
+    plan: Plan,
+    markers: Mapping[ChunkId, Marker],
+    *,
+    scanners: Scanners | None = None,
+    chosen: Chosen | None = None,
+) -> Iterator[VerifiedChunk]:
+    """All chunks in plan order; a few are read ahead, so memory does not grow with their number.
+
+    Args:
+        scanners: processes that share the reading; without them this one does it all.
 
     Raises:
         Corrupt: data are gone, changed, truncated, or not exactly the planned samples.
+        Failed: a scanning process was killed.
     """
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="records") as pool:
-        todo = iter(markers.items())
-        reading = [pool.submit(_verify, store, plan, *item) for item in islice(todo, _AHEAD)]
-        while reading:
-            yield reading.pop(0).result()
-            reading += [pool.submit(_verify, store, plan, *item) for item in islice(todo, 1)]
+    scanners = scanners or Scanners(0)
+    threads = max(_READERS, 2 * scanners.count)
+
+    def verify(one: tuple[ChunkId, Marker, Lines]) -> VerifiedChunk:
+        return _verify(store, plan, *one, scanners)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:
+        yield from _in_order(pool, verify, _with_lines(plan, markers, chosen), 2 * threads)
+
+
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int) -> Iterator[R]:
+    """`map` in the pool's threads, with at most `ahead` calls begun or waiting to be taken."""
+    waiting: deque[Future[R]] = deque(pool.submit(function, one) for one in islice(arguments, ahead))
+    try:
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, one) for one in islice(arguments, 1))
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _with_lines(
+    plan: Plan, markers: Mapping[ChunkId, Marker], chosen: Chosen | None
+) -> Iterator[tuple[ChunkId, Marker, Lines]]:
+    for chunk, marker in markers.items():
+        lines = _NO_LINES
+        if chosen is not None:
+            task = plan.task(chunk.task)
+            start, stop = (task.boundaries[chunk.index + end] * task.repeats for end in (0, 1))
+            places = chosen.places(chunk.task, range(start, stop))
+            lines = Lines([place - start for place in places], chosen.errors)
+        yield chunk, marker, lines
 
 
 def _marker(store: Store, plan: Plan, chunk: ChunkId) -> Marker | None:
@@ -83,31 +168,78 @@ def _marker(store: Store, plan: Plan, chunk: ChunkId) -> Marker | None:
     return marker
 
 
-def _verify(store: Store, plan: Plan, chunk: ChunkId, marker: Marker) -> VerifiedChunk:
-    where = store.location(marker.key)
+def _verify(
+    store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines, scanners: Scanners
+) -> VerifiedChunk:
     try:
         data = store.get(marker.key)
     except NotFoundInStore as error:
+        where = store.location(marker.key)
         raise Corrupt(f"{where} is gone, though chunk {chunk} was committed with it.") from error
+    task = plan.task(chunk.task)
+    expected = Expected(
+        task=task.name,
+        start=task.boundaries[chunk.index],
+        stop=task.boundaries[chunk.index + 1],
+        repeats=task.repeats,
+        digest=marker.sha256,
+        errors=marker.errors,
+        wanted=lines,
+    )
+    samples = (expected.stop - expected.start) * task.repeats
+    scanned = scanners.scan(expected, data) if marker.n == samples else None
+    header = _header(scanned.header) if scanned is not None else None
+    if scanned is None or header is None or not _belongs(header, plan, chunk, marker):
+        return _read_strictly(store, plan, chunk, marker, lines, data)
+    rows = data[scanned.rows_at :]
+    return VerifiedChunk(chunk, marker.key, marker.sha256, samples, scanned.tally, rows, data, header.work)
+
+
+def _header(line: bytes) -> RecordsHeader | None:
+    try:
+        return RecordsHeader.decode(line, "")
+    except Corrupt:
+        return None
+
+
+def _belongs(header: RecordsHeader, plan: Plan, chunk: ChunkId, marker: Marker) -> bool:
+    said = (header.plan, header.task, header.chunk, header.attempt)
+    return said == (plan.digest, chunk.task, chunk.index, marker.attempt)
+
+
+def _read_strictly(
+    store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines, data: bytes
+) -> VerifiedChunk:
+    where = store.location(marker.key)
     if (digest := sha256(data)) != marker.sha256:
         raise Corrupt(f"{where} has SHA-256 {digest[:12]}, but chunk {chunk} was committed with {marker.sha256[:12]}.")
     header, records = decode_records(data, where)
-    expected = (plan.digest, chunk.task, chunk.index, marker.attempt)
-    if (header.plan, header.task, header.chunk, header.attempt) != expected:
+    if not _belongs(header, plan, chunk, marker):
         raise Corrupt(f"{where} says in its header that it belongs to another plan, chunk or attempt.")
-    _check_samples(plan.task(chunk.task), chunk, records, where)
+    task = plan.task(chunk.task)
+    _check_samples(task, chunk, records, where)
     errors = sum(record.error is not None for record in records)
     if (marker.n, marker.errors) != (len(records), errors):
         counted = f"{len(records)} records with {errors} errors"
         raise Corrupt(
             f"The marker of chunk {chunk} promises {marker.n} records with {marker.errors} errors; {where} holds {counted}."
         )
-    return VerifiedChunk(chunk, marker.key, digest, records, header.work)
+    try:
+        text = encode_lines(records)
+    except (TypeError, ValueError) as error:
+        raise Corrupt(f"{where} holds what JSON cannot ({error}).") from error
+    tally = tally_chunk(records, task.repeats, text, lines)
+    return VerifiedChunk(chunk, marker.key, digest, len(records), tally, compress(text), data, header.work)
+
+
+def _planned(task: TaskPlan, chunk: ChunkId) -> list[tuple[int, int]]:
+    """Document and repeat of every sample of a chunk."""
+    documents = range(task.boundaries[chunk.index], task.boundaries[chunk.index + 1])
+    return [(document, repeat) for document in documents for repeat in range(task.repeats)]
 
 
 def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], where: str) -> None:
-    planned = range(task.boundaries[chunk.index], task.boundaries[chunk.index + 1])
-    wanted = [(document, repeat) for document in planned for repeat in range(task.repeats)]
+    wanted = _planned(task, chunk)
     ids = [layout.sample_id(task.name, document, repeat) for document, repeat in wanted]
     found = [record.id for record in records]
     if found != ids:
@@ -128,11 +260,14 @@ def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], 
             raise Corrupt(f"{where} holds sample {record.id} with both an error and a score.")
 
 
-def _refuse_foreign(store: Store, planned: frozenset[ChunkId]) -> None:
+def _list(store: Store, planned: frozenset[ChunkId]) -> int:
+    """Refuse markers that were not planned, and count record files."""
+    attempts = 0
     for key in store.list("chunks/"):
-        chunk = ChunkId.of_marker(key)
-        if key.endswith(".commit") and (chunk is None or chunk not in planned):
+        attempts += key.endswith(".jsonl.zst")
+        if key.endswith(".commit") and ChunkId.of_marker(key) not in planned:
             raise Corrupt(f"{store.location(key)} marks a chunk that the plan does not have.")
+    return attempts
 
 
 def _missing_sentence(plan: Plan, missing: list[ChunkId]) -> str:

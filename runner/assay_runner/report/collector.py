@@ -5,12 +5,12 @@ What goes wrong here must not touch a number: the first failure ends the collect
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from assay_api.plan import Plan
-from assay_api.records import SampleRecord
 from assay_runner.report.clip import row
 from assay_runner.report.media import Reference, references
 from assay_runner.report.selection import Selection
@@ -42,10 +42,15 @@ class Collector:
         self.failure: Exception | None = None
         """What ended the collection early."""
 
-    def add(self, task: str, record: SampleRecord) -> None:
-        """Take in the next record."""
-        if self.wants(task, record.document, record.repeat, failed=record.error is not None):
-            self.keep(task, record.model_dump(mode="json", exclude_defaults=True))
+    def likely(self, task: str, places: range) -> list[int]:
+        """Of a task's samples at these places, those that may be shown if they did not fail; for whoever reads ahead."""
+        return self._selection.likely(task, places) if self.failure is None else []
+
+    def add(self, task: str, line: bytes) -> None:
+        """Take in a record by its line, in planned order."""
+        record = json.loads(line)
+        if self.wants(task, record["document"], record["repeat"], failed="error" in record):
+            self.keep(task, record)
 
     def wants(self, task: str, document: int, repeat: int, *, failed: bool) -> bool:
         """Whether the sample would be shown as things stand: what it holds need not be looked at when not."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from assay_runner.statistics.seeds import derive_seed
 
 
@@ -61,8 +63,9 @@ class Selection:
         self._sizes, self._seed, self._samples, self._size = sizes, seed, samples, size
         self._numbers = {task: number for number, task in enumerate(sizes)}
         self._shares = fair_shares(sizes, samples)
-        most = math.inf if sum(sizes.values()) <= samples else 1.0
-        self._scored, self._failed = _Pool(most), _Pool(math.inf)
+        self._most = math.inf if sum(sizes.values()) <= samples else 1.0
+        self._scored, self._failed = _Pool(self._most), _Pool(math.inf)
+        self._asked, self._likely = "", np.empty(0, dtype=np.intp)
         self._task = ""
         self._priorities: array[float] = array("d")
 
@@ -71,6 +74,14 @@ class Selection:
         if task != self._task:
             self._task, self._priorities = task, self._drawn(task)
         return self._priorities[place] < (self._failed if failed else self._scored).limit
+
+    def likely(self, task: str, places: range) -> list[int]:
+        """Of the task's samples at these places, those that may be kept if they did not fail, whatever comes before them."""
+        if task != self._asked:
+            drawn = np.frombuffer(self._drawn(task), dtype=np.float64)
+            self._asked, self._likely = task, np.flatnonzero(drawn < self._most)
+        low, high = np.searchsorted(self._likely, (places.start, places.stop))
+        return [int(place) for place in self._likely[low:high]]
 
     def keep(self, task: str, place: int, row: bytes, about: Any, *, failed: bool) -> None:
         """Keep a sample that was wanted."""

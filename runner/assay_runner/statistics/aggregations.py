@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from assay_runner.statistics import classification, corpus, exact
 from assay_runner.statistics.items import AggregationError, Item, ItemError, counted, finite, number, numbers
 
 Value: TypeAlias = float | dict[str, float | None] | None
 """What a metric comes to; None when the items say nothing. Never NaN and never infinite."""
+
+Rows: TypeAlias = Sequence[Sequence[float]] | NDArray[np.float64]
 
 _LN2 = 0.6931471805599453
 
@@ -28,7 +34,7 @@ class Mean:
     """The mean of one number per item; an item whose number is None is left out."""
 
     name: str
-    values: Callable[[Sequence[Item]], Sequence[float | None]]
+    values: Callable[[Sequence[Item]], Sequence[float | None] | NDArray[np.float64]]
 
     def compute(self, items: Sequence[Item]) -> float | None:
         """The value over `items`; None without any.
@@ -36,8 +42,9 @@ class Mean:
         Raises:
             ItemError: an item is of the wrong type.
         """
-        present = [value for value in self.values(items) if value is not None]
-        return exact.mean(present) if present else None
+        values = np.array(self.values(items), dtype=np.float64)
+        present = values[~np.isnan(values)]
+        return exact.mean(present) if len(present) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Totals:
     """
 
     name: str
-    rows: Callable[[Sequence[Item]], Sequence[Sequence[float]]]
+    rows: Callable[[Sequence[Item]], Rows]
     finish: Callable[[Sequence[float]], float | None]
     units: Callable[[Sequence[Item]], Sequence[str]] | None = None
 
@@ -61,9 +68,9 @@ class Totals:
         """
         return self.of_rows(self.rows(items))
 
-    def of_rows(self, rows: Sequence[Sequence[float]]) -> float | None:
+    def of_rows(self, rows: Rows) -> float | None:
         """The value over rows; None without any."""
-        return self.of_sums([math.fsum(column) for column in zip(*rows, strict=True)]) if rows else None
+        return self.of_sums([exact.total(column) for column in np.asarray(rows, dtype=float).T]) if len(rows) else None
 
     def of_sums(self, sums: Sequence[float]) -> float | None:
         """The value for column sums; None where it is not a finite number."""
@@ -145,13 +152,15 @@ def _scalar(metric: str, result: Any) -> float | None:
     return float(result)
 
 
-def _present(items: Sequence[Item]) -> list[float | None]:
+def _present(items: Sequence[Item]) -> list[float | None] | NDArray[np.float64]:
+    if isinstance(items, array):
+        return numbers(items)
     missing = (item is None or item != item for item in items)
     return [None if absent else number(item, i) for i, (absent, item) in enumerate(zip(missing, items, strict=True))]
 
 
 def _median(items: list[Item]) -> float:
-    ordered = sorted(numbers(items))
+    ordered: list[float] = sorted(numbers(items).tolist())
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
@@ -165,12 +174,12 @@ def _counted_rows(names: tuple[str, ...], items: Sequence[Item]) -> list[tuple[f
     return [counted(item, index, names, expected) for index, item in enumerate(items)]
 
 
-def _with_count(items: Sequence[Item]) -> list[tuple[float, float]]:
-    return [(value, 1.0) for value in numbers(items)]
+def _with_count(items: Sequence[Item]) -> NDArray[np.float64]:
+    return np.column_stack([numbers(items), np.ones(len(items))])
 
 
-def _singles(items: Sequence[Item]) -> list[tuple[float]]:
-    return [(value,) for value in numbers(items)]
+def _singles(items: Sequence[Item]) -> NDArray[np.float64]:
+    return numbers(items)[:, None]
 
 
 def _ratio(sums: Sequence[float]) -> float | None:

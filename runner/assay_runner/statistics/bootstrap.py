@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assay_runner.statistics.aggregations import Totals, Value, Whole
+from assay_runner.statistics.aggregations import Rows, Totals, Value, Whole
+from assay_runner.statistics.units import members
 
 _WORK = 2_000_000
 """Items that a slow aggregation is given in all resamples together."""
@@ -28,18 +29,18 @@ def resamples_of_slow(n: int, most: int) -> int:
 
 
 def of_totals(
-    aggregation: Totals, rows: Sequence[Sequence[float]], units: Sequence[int], seed: int, resamples: int
+    aggregation: Totals, rows: Rows, units: NDArray[np.int64], seed: int, resamples: int
 ) -> list[float | None]:
     """The aggregation's value in each resample of whole units.
 
     Args:
         aggregation: gives the formula over column sums.
         rows: n×k numbers, one row per item.
-        units: for each item the number of its unit; numbers run from 0 without gaps.
+        units: for each item the number of its unit; numbers run from 0 without gaps, in the order of first appearance.
         seed: start of the random stream, 0 ≤ seed < 2³².
         resamples: how many.
     """
-    sums, scales = _on_grid(np.array(_sums_of_units(rows, units)))
+    sums, scales = _on_grid(sums_of_units(np.asarray(rows, dtype=np.float64), units))
     count = len(sums)
     return [
         aggregation.of_sums([float(total) for total in (np.bincount(draw, minlength=count) @ sums) / scales])
@@ -48,19 +49,17 @@ def of_totals(
 
 
 def of_whole(
-    aggregation: Whole, items: Sequence[str], units: Sequence[int], seed: int, resamples: int
+    aggregation: Whole, items: Sequence[str], units: NDArray[np.int64], seed: int, resamples: int
 ) -> Iterator[Value]:
     """The same for a function of all items (as JSON texts). Items of a unit stay together and in order.
 
     Raises:
         AggregationError: the function failed on a resample.
     """
-    members: list[list[str]] = [[] for _ in range(max(units) + 1)]
-    for item, unit in zip(items, units, strict=True):
-        members[unit].append(item)
-    for draw in _draws(len(members), seed, resamples):
+    held = [[items[place] for place in places] for places in members(units)]
+    for draw in _draws(len(held), seed, resamples):
         # In the order of the documents: the function may count on it.
-        yield aggregation.of_json([item for unit in np.sort(draw) for item in members[unit]])
+        yield aggregation.of_json([item for unit in np.sort(draw) for item in held[unit]])
 
 
 def _draws(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
@@ -69,11 +68,11 @@ def _draws(count: int, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]
         yield stream.randint(0, count, size=count, dtype=np.int64)
 
 
-def _sums_of_units(rows: Sequence[Sequence[float]], units: Sequence[int]) -> list[list[float]]:
-    members: list[list[Sequence[float]]] = [[] for _ in range(max(units) + 1)]
-    for row, unit in zip(rows, units, strict=True):
-        members[unit].append(row)
-    return [[math.fsum(column) for column in zip(*group, strict=True)] for group in members]
+def sums_of_units(rows: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One row per unit: the exact column sums of its items."""
+    if int(units[-1]) == len(rows) - 1:
+        return rows
+    return np.array([[math.fsum(column) for column in rows[places].T.tolist()] for places in members(units)])
 
 
 def _on_grid(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

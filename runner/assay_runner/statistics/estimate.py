@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assay_runner.statistics import bootstrap, exact, intervals
 from assay_runner.statistics.aggregations import Aggregation, Mean, Totals, Value, Whole
 from assay_runner.statistics.items import AggregationError, Item, ItemError
 from assay_runner.statistics.percentiles import quantile
+from assay_runner.statistics.units import Clusters, numbered
 
 Method: TypeAlias = Literal["wilson", "t", "clustered-t", "bootstrap", "cluster-bootstrap", "normal", "none"]
 
@@ -39,7 +43,7 @@ class Estimate:
 def estimate(
     items: Sequence[Item],
     aggregation: Aggregation,
-    clusters: Sequence[str] | None,
+    clusters: Clusters | None,
     seed: int,
     resamples: int = DEFAULT_RESAMPLES,
     *,
@@ -50,7 +54,7 @@ def estimate(
     Args:
         items: one per document, in document order.
         aggregation: built-in (`aggregations.get`) or `aggregations.custom`.
-        clusters: for each item the name of its cluster; None when documents are independent.
+        clusters: for each item what its cluster is called; None when documents are independent.
         seed: start of the bootstrap's random stream, 0 ≤ seed < 2³² (`seeds.derive_seed`); no part in means.
         resamples: of the bootstrap; fewer for slow aggregations (`bootstrap.resamples_of_slow`); 0 for no bootstrap,
             for functions that must not be called more than once.
@@ -72,21 +76,21 @@ def estimate(
         raise AggregationError(metric or aggregation.name, str(error)) from error
 
 
-def of_numbers(values: Sequence[float | None], clusters: Sequence[str] | None = None) -> Estimate:
-    """The mean of finite numbers, one per document, with its standard error and interval; those that are None are left
-    out."""
-    kept = [i for i, value in enumerate(values) if value is not None]
-    scores = [value for value in values if value is not None]
-    groups = None if clusters is None else [clusters[i] for i in kept]
-    n, count = len(scores), None if groups is None else len(set(groups))
+def of_numbers(values: Sequence[float | None] | NDArray[np.float64], clusters: Clusters | None = None) -> Estimate:
+    """The mean of finite numbers, one per document, with its standard error and interval; those that are None (NaN in an
+    array) are left out."""
+    every = np.asarray(values, dtype=np.float64)
+    kept = ~np.isnan(every)
+    scores, n = every[kept], int(kept.sum())
+    groups, count = (None, None) if clusters is None else numbered(numbered(clusters)[0][kept])
     if not n:
         return Estimate(None, None, None, None, "none", 0, count)
-    value, constant = exact.mean(scores), len(set(scores)) == 1
+    value, constant = exact.mean(scores), bool((scores == scores[0]).all())
     # Clusters of one document each are independent documents.
     grouped = groups is not None and count != n
     trials = n if count is None else count
     stderr = None if trials < 2 else 0.0 if constant else _stderr(scores, groups if grouped else None)
-    binary = all(score in (0.0, 1.0) for score in scores)
+    binary = bool(((scores == 0) | (scores == 1)).all())
     if binary and (not grouped or (constant and trials > 1)):
         # Constant clusters: at worst the documents of one say the same thing, so there are as many trials as clusters.
         low, high = intervals.wilson_interval(value, trials)
@@ -99,34 +103,34 @@ def of_numbers(values: Sequence[float | None], clusters: Sequence[str] | None = 
     return Estimate(value, stderr, low, high, "clustered-t" if grouped else "t", n, count)
 
 
-def _stderr(scores: Sequence[float], groups: Sequence[str] | None) -> float:
+def _stderr(scores: NDArray[np.float64], groups: NDArray[np.int64] | None) -> float:
     if groups is None:
         return intervals.standard_error(scores)
     return intervals.clustered_standard_error(scores, groups)
 
 
 def _of_totals(
-    items: Sequence[Item], aggregation: Totals, clusters: Sequence[str] | None, seed: int, resamples: int
+    items: Sequence[Item], aggregation: Totals, clusters: Clusters | None, seed: int, resamples: int
 ) -> Estimate:
     if clusters is None and aggregation.units is not None:
         clusters = aggregation.units(items)
     rows = aggregation.rows(items)
     value = aggregation.of_rows(rows)
     units, count = _units(items, clusters)
-    if value is None or len(set(units)) < 2 or not resamples:
+    if value is None or units.max() < 1 or not resamples:
         return Estimate(value, None, None, None, "none", len(items), count)
     draws = bootstrap.of_totals(aggregation, rows, units, seed, resamples)
     return _of_draws(value, draws, len(items), count)
 
 
 def _of_whole(
-    items: Sequence[Item], aggregation: Whole, clusters: Sequence[str] | None, seed: int, resamples: int
+    items: Sequence[Item], aggregation: Whole, clusters: Clusters | None, seed: int, resamples: int
 ) -> Estimate:
     texts = [json.dumps(item) for item in items]
     value = aggregation.of_json(texts)
     units, count = _units(items, clusters)
     nothing = Estimate(value, None, None, None, "none", len(items), count)
-    if not isinstance(value, float) or len(set(units)) < 2 or not resamples:
+    if not isinstance(value, float) or units.max() < 1 or not resamples:
         return nothing
     draws: list[float | None] = []
     try:
@@ -141,11 +145,8 @@ def _of_whole(
     return _of_draws(value, draws, len(items), count)
 
 
-def _units(items: Sequence[Item], clusters: Sequence[str] | None) -> tuple[list[int], int | None]:
-    if clusters is None:
-        return list(range(len(items))), None
-    places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
-    return [places[name] for name in clusters], len(places)
+def _units(items: Sequence[Item], clusters: Clusters | None) -> tuple[NDArray[np.int64], int | None]:
+    return (np.arange(len(items)), None) if clusters is None else numbered(clusters)
 
 
 def _of_draws(value: float, draws: Sequence[float | None], n: int, clusters: int | None) -> Estimate:

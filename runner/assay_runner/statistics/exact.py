@@ -8,11 +8,18 @@ matter.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _DIGITS = Context(prec=40)
 """Enough digits that rounding to a float afterwards gives the correctly rounded result but in one case in 10²³."""
+_BLOCK = 4096
 _LARGEST_EXPONENT, _SMALLEST_EXPONENT = 709.782712893384, -745.2
 
 
@@ -34,11 +41,21 @@ def log(x: float) -> float:
     return float(_DIGITS.ln(Decimal(x)))
 
 
-def mean(values: Sequence[float]) -> float:
+def total(values: NDArray[np.float64]) -> float:
+    """The correctly rounded sum of an array's numbers, taken out of it a few at a time."""
+    return math.fsum(chain.from_iterable(_blocks(values)))
+
+
+def mean(values: Sequence[float] | NDArray[np.float64]) -> float:
     """The arithmetic mean of at least one value: the correctly rounded sum, divided once."""
-    return math.fsum(values) / len(values)
+    return (math.fsum(values) if isinstance(values, Sequence) else total(values)) / len(values)
 
 
 def ratio(numerator: float, denominator: float) -> float | None:
     """The quotient, or None where the denominator is 0."""
     return numerator / denominator if denominator else None
+
+
+def _blocks(values: NDArray[np.float64]) -> Iterator[list[float]]:
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK].tolist()

@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assay_runner.statistics import exact
+from assay_runner.statistics.units import Clusters, members, numbered
 
 Interval = tuple[float, float]
 
@@ -16,24 +20,21 @@ Z = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
 
 
-def standard_error(values: Sequence[float]) -> float:
+def standard_error(values: Sequence[float] | NDArray[np.float64]) -> float:
     """sd(ddof = 1)/√n of at least two values (central limit theorem; Miller 2024, eq. 1)."""
-    n, center = len(values), exact.mean(values)
-    return math.sqrt(math.fsum((value - center) * (value - center) for value in values) / (n - 1) / n)
+    n, off = len(values), np.asarray(values, dtype=np.float64) - exact.mean(values)
+    return math.sqrt(exact.total(off * off) / (n - 1) / n)
 
 
-def clustered_standard_error(values: Sequence[float], clusters: Sequence[str]) -> float:
+def clustered_standard_error(values: Sequence[float] | NDArray[np.float64], clusters: Clusters) -> float:
     """√(G/(G−1) · Σ_g (Σ_{i∈g} (s_i − s̄))²) / n for at least two clusters.
 
     The cluster-robust sandwich of a regression on a constant with the usual small-sample factor (Cameron & Miller 2015,
     section II); without the factor it is Miller 2024, eq. 4.
     """
-    n, center = len(values), exact.mean(values)
-    members: dict[str, list[float]] = {}
-    for value, cluster in zip(values, clusters, strict=True):
-        members.setdefault(cluster, []).append(value - center)
-    squares = math.fsum(total * total for total in map(math.fsum, members.values()))
-    return math.sqrt(len(members) / (len(members) - 1) * squares) / n
+    n, off = len(values), np.asarray(values, dtype=np.float64) - exact.mean(values)
+    totals = np.array([math.fsum(off[places].tolist()) for places in members(numbered(clusters)[0])])
+    return math.sqrt(len(totals) / (len(totals) - 1) * exact.total(totals * totals)) / n
 
 
 def t_interval(center: float, error: float, degrees: float) -> Interval:

@@ -6,8 +6,12 @@ counted as zero and never left out.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from assay_api.errors import EXIT_SPEC, AssayError
 
@@ -53,13 +57,20 @@ def number(item: Item, index: int) -> float:
     return float(item)
 
 
-def numbers(items: Sequence[Item]) -> list[float]:
-    """All items as finite numbers, in order.
+def numbers(items: Sequence[Item]) -> NDArray[np.float64]:
+    """All items as finite numbers, in order; those of an `array` without looking at each.
 
     Raises:
         ItemError: one is something else.
     """
-    return [number(item, index) for index, item in enumerate(items)]
+    if not isinstance(items, array):
+        return np.array([number(item, index) for index, item in enumerate(items)], dtype=np.float64)
+    values = np.array(items, dtype=np.float64)
+    outside = ~(np.abs(values) <= _LARGEST)
+    if outside.any():
+        index = int(outside.argmax())
+        number(items[index], index)
+    return values
 
 
 def pair(item: Item, index: int, names: Sequence[str], expected: str) -> tuple[Any, Any]:

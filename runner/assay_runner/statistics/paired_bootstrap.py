@@ -14,6 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assay_runner.statistics import bootstrap, exact, intervals
 from assay_runner.statistics.aggregations import Totals, Value, Whole
 from assay_runner.statistics.items import AggregationError, Item, ItemError
@@ -74,7 +77,7 @@ def _of_totals(
         clusters = aggregation.units(a)
     rows_a, rows_b = aggregation.rows(a), aggregation.rows(b)
 
-    def draws(units: Sequence[int]) -> Draws:
+    def draws(units: NDArray[np.int64]) -> Draws:
         # The same seed and units: the same documents are drawn for both.
         first, second = (bootstrap.of_totals(aggregation, rows, units, seed, resamples) for rows in (rows_a, rows_b))
         return zip(first, second, strict=True)
@@ -94,7 +97,7 @@ def _of_whole(
     texts_a, texts_b = [json.dumps(item) for item in a], [json.dumps(item) for item in b]
     value_a, value_b = aggregation.of_json(texts_a), aggregation.of_json(texts_b)
 
-    def draws(units: Sequence[int]) -> Draws:
+    def draws(units: NDArray[np.int64]) -> Draws:
         if aggregation.of_json(texts_a) != value_a:
             raise AggregationError(aggregation.name, "it gives another value when called again")
         slow = bootstrap.resamples_of_slow(len(a), resamples)
@@ -109,7 +112,7 @@ def _resampled(
     value_b: Value,
     n: int,
     clusters: Sequence[str] | None,
-    draws: Callable[[Sequence[int]], Draws],
+    draws: Callable[[NDArray[np.int64]], Draws],
     *,
     same: bool,
 ) -> Resampled:
@@ -129,7 +132,7 @@ def _resampled(
         return Resampled(value_a, value_b, replace(bare, stderr=0.0, p_value=1.0, method="identical"), None)
     if len(places) < 2:
         return without_error("one question, or one cluster, has no spread")
-    units = [places[name] for name in names]
+    units = np.array([places[name] for name in names], dtype=np.int64)
     try:
         drawn = list(draws(units))
     except AggregationError as error:
@@ -141,7 +144,7 @@ def _resampled(
     stderr = _spread(deltas, len(places))
     if stderr <= max(map(abs, deltas)) * 1e-12:
         return without_error("all resamples differ by the same")
-    degrees = _degrees(units)
+    degrees = _degrees(units.tolist())
     center = value_b - value_a
     low, high = intervals.t_interval(center, stderr, degrees)
     found = replace(

@@ -29,7 +29,11 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def percentiles(values: Iterable[float]) -> Percentiles | None:
     """The 50th, 90th and 99th percentile and the maximum, in the unit of `values`; None when there are none."""
-    ordered = sorted(values)
+    return percentiles_of_sorted(sorted(values))
+
+
+def percentiles_of_sorted(ordered: Sequence[float]) -> Percentiles | None:
+    """The same for values that ascend already."""
     if not ordered:
         return None
     return Percentiles(

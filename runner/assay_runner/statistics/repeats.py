@@ -8,7 +8,7 @@ repeats of one document are no independent evidence. A document with fewer good 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from assay_api.base import canonical
 from assay_runner.statistics import exact
 from assay_runner.statistics.estimate import Estimate, of_numbers
 from assay_runner.statistics.items import AggregationError, Item, finite
+from assay_runner.statistics.units import Clusters
 
 T = TypeVar("T")
 
@@ -37,13 +38,13 @@ def steps(repeats: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*powers, repeats]))
 
 
-def average(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | None = None) -> RepeatEstimate:
+def average(values: Iterable[Sequence[Item]], k: int, clusters: Clusters | None = None) -> RepeatEstimate:
     """avg@k: the mean over documents of the mean over a document's good repeats.
 
     Args:
         values: per document, the numbers of its good repeats in order.
         k: repeats that were planned; a document needs as many.
-        clusters: for each document the name of its cluster.
+        clusters: for each document what its cluster is called.
 
     Raises:
         AggregationError: a value is no number.
@@ -51,7 +52,7 @@ def average(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | 
     return _over_documents(f"avg@{k}", values, k, clusters, average_score)
 
 
-def pass_at(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | None = None) -> RepeatEstimate:
+def pass_at(values: Iterable[Sequence[Item]], k: int, clusters: Clusters | None = None) -> RepeatEstimate:
     """pass@k: the mean over documents of 1 − C(n−c, k)/C(n, k), for n good repeats of which c are right.
 
     The unbiased estimate of the chance that at least one of k samples is right (Chen et al. 2021, eq. 1), computed in
@@ -65,14 +66,14 @@ def pass_at(values: Sequence[Sequence[Item]], k: int, clusters: Sequence[str] | 
 
 
 def majority_at(
-    answers: Sequence[Sequence[tuple[Item, Item]]], k: int, clusters: Sequence[str] | None = None
+    answers: Iterable[Sequence[tuple[Item, Item]]], k: int, clusters: Clusters | None = None
 ) -> RepeatEstimate:
     """majority@k: the score of the most frequent answer among a document's first k good repeats.
 
     Args:
         answers: per document, (filtered answer, its value) of the good repeats in order.
         k: how many of them vote; of answers with equally many votes the one that came first counts.
-        clusters: for each document the name of its cluster.
+        clusters: for each document what its cluster is called.
 
     Raises:
         AggregationError: the value of a winning answer is no number.
@@ -108,12 +109,17 @@ def majority_score(document: Sequence[tuple[Item, Item]], k: int) -> float:
     Raises:
         AggregationError: the value of the winning answer is no number.
     """
-    votes: dict[bytes, int] = {}
-    ballots = [(canonical(answer), value) for answer, value in document[:k]]
+    votes: dict[Hashable, int] = {}
+    ballots = [(_key(answer), value) for answer, value in document[:k]]
     for answer, _ in ballots:
         votes[answer] = votes.get(answer, 0) + 1
     winner = max(votes, key=votes.__getitem__)
     return _numbers(f"majority@{k}", [next(value for answer, value in ballots if answer == winner)])[0]
+
+
+def _key(answer: Item) -> Hashable:
+    """Equal for equal JSON data only: 1, 1.0 and true are three answers."""
+    return answer if type(answer) in (str, int) else canonical(answer)
 
 
 def _within_unit(found: Estimate) -> Estimate:
@@ -130,9 +136,9 @@ def _numbers(metric: str, values: Sequence[Item]) -> list[float]:
 
 def _over_documents(
     name: str,
-    documents: Sequence[Sequence[T]],
+    documents: Iterable[Sequence[T]],
     k: int,
-    clusters: Sequence[str] | None,
+    clusters: Clusters | None,
     score: Callable[[Sequence[T], int], float],
 ) -> RepeatEstimate:
     if k < 1:

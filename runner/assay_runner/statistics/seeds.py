@@ -5,8 +5,13 @@ starts from the same seed, because it is a hash of what the number is for and no
 from __future__ import annotations
 
 import hashlib
+import re
 
 from assay_api.base import canonical
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
+"""Whether JSON writes a text as it is, between quotes."""
+_QUOTED = '"{}"'
 
 
 def derive_seed(seed: int, *parts: str) -> int:
@@ -15,4 +20,8 @@ def derive_seed(seed: int, *parts: str) -> int:
     It is the first four bytes (big-endian) of the SHA-256 of the canonical JSON list `[seed, *parts]`, so no two lists
     of parts share an encoding: ("a", "bc") and ("ab", "c") differ.
     """
-    return int.from_bytes(hashlib.sha256(canonical([seed, *parts])).digest()[:4], "big")
+    if all(map(_PLAIN, parts)):
+        named = f"[{','.join([str(seed), *map(_QUOTED.format, parts)])}]".encode()
+    else:
+        named = canonical([seed, *parts])
+    return int.from_bytes(hashlib.sha256(named).digest()[:4], "big")

@@ -194,38 +194,48 @@ def _interrupted(error: BaseException) -> bool:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the generators that task code draws from, and give them back as they were."""
-    import numpy.random
-
     with generators_kept():
-        random.seed(seed)
-        numpy.random.seed(seed)
+        _Generators.seed(seed)
         yield
 
 
 class _Generators:
-    """Whether somebody further out gives the generators back; under the lock of task code."""
+    """The state of `random` and numpy before task code drew from them; under the lock of task code."""
 
-    kept = False
+    holders = 0
+    before: tuple[Any, Any] | None = None
+
+    @classmethod
+    def seed(cls, seed: int) -> None:
+        import numpy.random  # before any call: a function that imports it first would draw unseeded numbers
+
+        if cls.before is None:
+            cls.before = random.getstate(), numpy.random.get_state()
+        random.seed(seed)
+        numpy.random.seed(seed)
+
+    @classmethod
+    def give_back(cls) -> None:
+        if cls.before is not None:
+            import numpy.random
+
+            random.setstate(cls.before[0])
+            numpy.random.set_state(cls.before[1])
+            cls.before = None
 
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Give the generators of `random` and numpy back as they were. Inside another one this costs nothing: whoever calls
-    task code for many documents in a row saves them once."""
-    import numpy.random  # before any call: a function that imports it first would draw unseeded numbers
-
+    """Give the generators of `random` and numpy back as they were, when the outermost of these ends: saving them takes
+    longer than most calls of task code, so whoever makes many calls in a row does it once."""
     with _LOCK:
-        if _Generators.kept:
-            yield
-            return
-        before, numpy_before = random.getstate(), numpy.random.get_state()
-        _Generators.kept = True
+        _Generators.holders += 1
         try:
             yield
         finally:
-            _Generators.kept = False
-            random.setstate(before)
-            numpy.random.set_state(numpy_before)
+            _Generators.holders -= 1
+            if not _Generators.holders:
+                _Generators.give_back()
 
 
 @lru_cache(maxsize=1024)

@@ -22,9 +22,11 @@ from assay_runner.tasks.task import Sample, TaskError
 from assay_runner.work.commit import Outcome, commit, run_commit
 from assay_runner.work.stage import Stage
 
-_SLICE = 16
+_SLICE = 32
 """Documents that are read and built in one go."""
 _SCORE_AT_ONCE = 64
+_GATHER = 0.02
+"""Seconds in which further answers may come to be scored in one go."""
 _COMMITS = 2
 """Commits under way at a time."""
 
@@ -171,6 +173,8 @@ class Pipeline:
         ended = False
         while not ended:
             documents = [await self._answered.get()]
+            if self._answered.qsize() < _SCORE_AT_ONCE and documents[0] is not None:
+                await asyncio.sleep(_GATHER)
             while len(documents) < _SCORE_AT_ONCE and not self._answered.empty():
                 documents.append(self._answered.get_nowait())
             ended = None in documents

@@ -209,7 +209,7 @@ class Worker:
         while not self._stop.is_set():
             self._claimed = None
             turn = choose(self._situation(), self._random)
-            if turn not in self._own or self._clock() - self._looked > self._settings.poll:
+            if turn not in self._own or self._near_the_end() or self._clock() - self._looked > self._settings.poll:
                 await self._look()
                 turn = choose(self._situation(), self._random)
             if turn is Turn.FINISHED:
@@ -223,6 +223,11 @@ class Worker:
             await self._pause(self._settings.poll)
             self._waiting = False
         return None
+
+    def _near_the_end(self) -> bool:
+        """Whether others who are done with their own may be about to take what is left here: they begin at the far end."""
+        left = len(self._own - self._board.committed)
+        return left <= self._settings.workers < len(self._own)
 
     async def _keep_looking(self) -> None:
         """Look every few seconds, also while this worker's own chunks, or the start of its backend, take long: so it sees

@@ -73,7 +73,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_repeating_its_secrets
 def test_what_is_pinned_of_an_endpoint_says_nothing_of_its_address() -> None:
     one, other = describe(endpoint(url="http://here/v1"), 1), describe(endpoint(url="https://there:99/v1/"), 4)
     assert one == other
-    assert (one.batch_size, one.determinism, one.loglikelihood) == (16, "best-effort", False)
+    assert (one.batch_size, one.determinism, one.loglikelihood) == (32, "best-effort", False)
     assert describe(endpoint({"loglikelihood": True}), 1).loglikelihood
 
 

@@ -1,6 +1,7 @@
 """The numbers in results.json are those that an independent computation over the records gives."""
 
 import asyncio
+import io
 import json
 import math
 from collections import Counter
@@ -28,7 +29,11 @@ def finished(tmp_path, backend=None, task=TASK, **spec):
     asyncio.run(worker(run, backend=backend, index=0).run())
     results = json.loads(results_bytes(run))
     metrics = {metric["metric"]: metric for metric in results["tasks"][0]["metrics"]}
-    return metrics, list(read_samples(run.store.get("samples.jsonl.zst"))), json.loads(run.store.get("run.json"))
+    return (
+        metrics,
+        list(read_samples(io.BytesIO(run.store.get("samples.jsonl.zst")))),
+        json.loads(run.store.get("run.json")),
+    )
 
 
 def test_a_clustered_mean_equals_an_ordinary_regression_with_clustered_errors(tmp_path):

@@ -1,0 +1,71 @@
+"""A process that looks at chunks for the reducer: `python -m assay_runner.reduce.scanner`, driven through its pipes.
+
+It reads no store and holds no credentials: the bytes of a record file come in, what the scan found goes out. It imports
+little, so that many of them fit beside the reducer, and it ends when its standard input does, however the reducer ended.
+"""
+
+from __future__ import annotations
+
+import gc
+import struct
+from typing import IO
+
+import msgspec
+
+from assay_runner.reduce.scan import Expected, Scanned, scan
+
+BUFFER = 1 << 16
+"""Bytes that a pipe takes at once."""
+_LENGTH = struct.Struct("<QQ")
+
+_EXPECTED = msgspec.msgpack.Decoder(Expected)
+_SCANNED: msgspec.msgpack.Decoder[Scanned | None] = msgspec.msgpack.Decoder(Scanned | None)
+
+
+def send(stream: IO[bytes], head: bytes, body: bytes = b"") -> None:
+    """Write a message of two parts."""
+    stream.write(_LENGTH.pack(len(head), len(body)))
+    stream.write(head)
+    stream.write(body)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """Read a message; None when the other side has ended."""
+    lengths = stream.read(_LENGTH.size)
+    if len(lengths) < _LENGTH.size:
+        return None
+    head, body = _LENGTH.unpack(lengths)
+    parts = stream.read(head), stream.read(body)
+    return parts if (len(parts[0]), len(parts[1])) == (head, body) else None
+
+
+def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> Scanned | None:
+    """Have another process scan.
+
+    Raises:
+        EOFError, BrokenPipeError: it has ended.
+    """
+    send(to, msgspec.msgpack.encode(expected), data)
+    answer = receive(back)
+    if answer is None:
+        raise EOFError
+    return _SCANNED.decode(answer[0])
+
+
+def main() -> None:
+    """Scan until there is no more to scan."""
+    # The rows of a chunk hold no cycles, and looking for some in them takes longer than reading them.
+    gc.disable()
+    incoming, outgoing = open(0, "rb", BUFFER), open(1, "wb", BUFFER)  # noqa: SIM115 - until the process ends
+    while (message := receive(incoming)) is not None:
+        scanned = scan(_EXPECTED.decode(message[0]), message[1])
+        try:
+            answer = msgspec.msgpack.encode(scanned)
+        except (OverflowError, RecursionError):
+            answer = msgspec.msgpack.encode(None)
+        send(outgoing, answer)
+
+
+if __name__ == "__main__":
+    main()
