@@ -6,11 +6,11 @@ The CRD's schema is generated from these models, so bounds and descriptions here
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from assay_api.backends import BackendName
 from assay_api.base import Spec
 from assay_api.pods import JobTemplate, SecretKeyRef, SecretRef
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
@@ -42,15 +42,6 @@ _SOURCE_IS_REACHABLE = Rule(
     "pods cannot read a relative folder; use s3://bucket/prefix, file:///folder on a volume of the runtime, or configMapRef",
     ".uri",
 )
-
-
-class BackendName(StrEnum):
-    """The engines a model can be run with."""
-
-    VLLM = "vllm"
-    TRANSFORMERS = "transformers"
-    SGLANG = "sglang"
-    OPENAI = "openai"
 
 
 class ObjectMeta(Spec):

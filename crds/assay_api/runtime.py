@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
+from assay_api.backends import BackendName
 from assay_api.base import Spec
-from assay_api.evaljob import BackendName, Storage
+from assay_api.evaljob import Storage
 from assay_api.pods import EnvVar, Resources, SecretRef, Toleration
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
 from assay_api.texts import LabelValue, Name, QualifiedName

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assay_api.evaljob import BackendName, EvalJob, Storage
+from assay_api.backends import BackendName
+from assay_api.evaljob import EvalJob, Storage
 from assay_api.permissions import needed_switches
 from assay_api.runtime import ClusterEvalRuntime, ClusterEvalRuntimeSpec
 

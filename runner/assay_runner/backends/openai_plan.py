@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay_api.errors import Failed, SpecError
-from assay_api.evaljob import Model
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_switch, one_of
 from assay_runner.backends.base import Description, Generation, Request
 from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
@@ -16,6 +15,9 @@ from assay_runner.backends.http_faults import excerpt
 from assay_runner.backends.openai import BATCH
 from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring
 from assay_runner.backends.openai_wire import RESERVED, BadResponseError, encode_scoring
+
+if TYPE_CHECKING:
+    from assay_api.evaljob import Model
 
 _SECONDS = 15.0
 _SHOWN = 20

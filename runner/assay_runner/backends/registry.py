@@ -6,12 +6,16 @@ import asyncio
 import time
 from importlib.util import find_spec
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
+from assay_api.backends import BackendName
 from assay_api.errors import SpecError
-from assay_api.evaljob import BackendName, Model
 from assay_runner.backends.arguments import MANIFEST
 from assay_runner.backends.base import Backend, Description, ModelContext
 from assay_runner.models.cache import ModelCache
+
+if TYPE_CHECKING:
+    from assay_api.evaljob import Model
 
 _NEEDS = {
     BackendName.OPENAI: ("httptools",),

@@ -14,16 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from assay_api.base import canonical, sha256
 from assay_api.errors import SpecError, Unfit
-from assay_api.evaljob import Model
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_count, is_switch, one_of
 from assay_runner.backends.base import Description, ModelContext
 from assay_runner.models.cache import ModelCache
 from assay_runner.models.files import is_model_file
 from assay_runner.models.hub import hub_commit, hub_snapshot
+
+if TYPE_CHECKING:
+    from assay_api.evaljob import Model
 
 KNOWN = {
     "attn": one_of("sdpa", "eager"),

@@ -10,8 +10,8 @@ import sys
 import time
 
 from assay_api import layout
+from assay_api.backends import BackendName
 from assay_api.errors import EXIT_DONE, EXIT_STOPPED, Failed
-from assay_api.evaljob import BackendName
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.progress import Display, Watch
 from assay_runner.cli.results import show

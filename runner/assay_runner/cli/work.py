@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from assay_api import layout
+from assay_api.backends import BackendName
 from assay_api.errors import EXIT_DONE, AssayError, SpecError
-from assay_api.evaljob import BackendName
 from assay_runner.backends.base import Backend
 from assay_runner.backends.registry import open_backend
 from assay_runner.cli.cache import model_cache

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay_api.backends import BackendName
 from assay_api.errors import SpecError
-from assay_api.evaljob import TASK_NAME, BackendName, EvalJob, TaskRef
+from assay_api.evaljob import TASK_NAME, EvalJob, TaskRef
 from assay_api.plan import CodePin, DataPin, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
 from assay_api.records import Placement
 from assay_runner import __version__

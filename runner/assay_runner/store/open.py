@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay_api.errors import SpecError
-from assay_api.evaljob import Storage
 from assay_runner.store.base import Store, StoreDenied
 from assay_runner.store.file import FileStore
 from assay_runner.store.keys import check_key
+
+if TYPE_CHECKING:
+    from assay_api.evaljob import Storage
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^(file|s3):")
 _BUCKET = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$")

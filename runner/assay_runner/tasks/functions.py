@@ -98,7 +98,11 @@ class TaskCode:
         with _LOCK:
             outer = _Finder.active
             if outer is self:
-                yield
+                try:
+                    yield
+                finally:
+                    # What was imported meanwhile is watched from the next call on.
+                    self._modules = {name: sys.modules[name] for name in self._found if name in sys.modules}
                 return
             hidden = self._hide(self._own | compat.served())
             sys.modules.update(self._modules)

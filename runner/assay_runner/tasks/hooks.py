@@ -6,8 +6,8 @@ handed copies of their own and are seeded by (spec.seed, task, document, hook), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,15 @@ class Code:
         self._folders: dict[str, TaskCode] = {}
         self._found: dict[FunctionRef, Any] = {}
 
-    def in_a_row(self) -> AbstractContextManager[None]:
-        """While this is open, calls of functions share what each would otherwise save and put back by itself."""
-        return nullcontext() if self._root is None else generators_kept()
+    @contextmanager
+    def in_a_row(self) -> Iterator[None]:
+        """While this is open, calls of functions share what each would otherwise set up and put back by itself."""
+        with ExitStack() as shared:
+            if self._root is not None:
+                shared.enter_context(generators_kept())
+            if len(self._folders) == 1:
+                shared.enter_context(next(iter(self._folders.values())).active())
+            yield
 
     def folder(self, reference: FunctionRef) -> TaskCode:
         """The code of the folder that the reference is meant from."""

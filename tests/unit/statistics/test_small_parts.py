@@ -1,3 +1,4 @@
+import hashlib
 import math
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay_api.base import canonical
 from assay_runner.statistics import exact
 from assay_runner.statistics.percentiles import percentiles, quantile
 from assay_runner.statistics.seeds import derive_seed
@@ -56,5 +58,6 @@ def test_seeds_tell_lists_of_parts_apart():
 
 
 @given(st.integers(0), st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
-def test_seeds_fit_in_32_bits(seed, parts):
-    assert 0 <= derive_seed(seed, *parts) < 2**32
+def test_a_seed_is_the_beginning_of_the_digest_of_canonical_json(seed, parts):
+    digest = hashlib.sha256(canonical([seed, *parts])).digest()
+    assert derive_seed(seed, *parts) == int.from_bytes(digest[:4], "big")

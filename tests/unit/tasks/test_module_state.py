@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from assay_runner.tasks.functions import TaskCode
+from assay_runner.tasks.functions import TaskCode, generators_kept
 from assay_runner.tasks.module_state import ModuleState, size_of_plain
 
 CODE = """
@@ -113,3 +113,18 @@ def test_large_tables_are_not_copied_and_plainness_is_seen_through():
     loop = []
     loop.append(loop)
     assert size_of_plain(loop) is None and size_of_plain(random.Random(1)) is None
+
+
+def test_calls_in_a_row_share_nothing_either_not_even_through_a_module_that_the_first_one_imports(tmp_path):
+    (tmp_path / "utils.py").write_text(
+        "import random\n\n\ndef look(doc):\n    import late\n    late.SEEN.append(doc)\n    return late.SEEN, random.random()\n"
+    )
+    (tmp_path / "late.py").write_text("SEEN = []\n")
+    single = TaskCode(tmp_path)
+    one_by_one = [repr(call(single, "look", doc)) for doc in "abc"]
+    row = TaskCode(tmp_path)
+    state = random.getstate()
+    with generators_kept(), row.active():
+        in_a_row = [repr(call(row, "look", doc)) for doc in "abc"]
+    assert in_a_row[1:] == one_by_one[1:]
+    assert random.getstate() == state
