@@ -14,15 +14,14 @@ from typing import Any, TypeAlias, TypeVar
 from assay_api.plan import TaskPlan
 from assay_runner.compare.finished import FinishedRun
 from assay_runner.compare.pairs import ABSENT, Column, TaskPairs
-from assay_runner.reduce.task_metrics import item_key
-from assay_runner.statistics import aggregations, exact, paired, repeats
-from assay_runner.statistics.aggregations import Aggregation, Mean, Totals, Value, Whole
+from assay_runner.reduce.task_metrics import aggregation_of, item_key
+from assay_runner.statistics import exact, paired, repeats
+from assay_runner.statistics.aggregations import Mean, Totals, Value, Whole
 from assay_runner.statistics.estimate import DEFAULT_RESAMPLES
 from assay_runner.statistics.items import AggregationError, Item, ItemError, finite
 from assay_runner.statistics.paired import Counts, Difference
 from assay_runner.statistics.paired_bootstrap import resampled_difference
 from assay_runner.statistics.seeds import derive_seed
-from assay_runner.tasks.items import from_plain
 from assay_runner.tasks.task import MetricSpec
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ class _Metric:
 
     def rows(self, column: Column) -> Iterator[Row]:
         repeated = self.plan.repeats > 1 and not self.spec.per_document
-        aggregation = _aggregation(self.spec)
+        aggregation = aggregation_of(self.spec)
         if repeated and all(item is ABSENT or finite(item) for side in (column.a, column.b) for item in side):
             yield from self._over_repeats(column)
         elif isinstance(aggregation, Mean):
@@ -212,13 +211,6 @@ class _Metric:
 
     def _unusable(self, problem: str) -> AggregationError:
         return AggregationError(f"{self.plan.name}: {item_key(self.spec)}", problem)
-
-
-def _aggregation(spec: MetricSpec) -> Aggregation:
-    wanted = spec.aggregation
-    if isinstance(wanted, str):
-        return aggregations.get(wanted)
-    return aggregations.custom(spec.metric, lambda items: wanted([from_plain(item) for item in items]))
 
 
 def _by_document(documents: Sequence[int], values: Sequence[Any]) -> dict[int, list[Any]]:

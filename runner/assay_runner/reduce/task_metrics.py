@@ -31,6 +31,14 @@ def item_key(spec: MetricSpec) -> str:
     return spec.metric if spec.filter == "none" else f"{spec.metric},{spec.filter}"
 
 
+def aggregation_of(spec: MetricSpec) -> Aggregation:
+    """What computes the metric's value from its items, as records hold them."""
+    wanted = spec.aggregation
+    if isinstance(wanted, str):
+        return aggregations.get(wanted)
+    return aggregations.custom(spec.metric, lambda items: wanted([from_plain(item) for item in items]))
+
+
 def _metric(spec: MetricSpec, tally: TaskTally, seed: int) -> Iterator[MetricResult]:
     items = tally.items.get(item_key(spec)) or Items()
     if tally.plan.repeats > 1 and not spec.per_document:
@@ -66,16 +74,9 @@ def _estimate(spec: MetricSpec, items: Items, clusters: Clusters | None, tally: 
     try:
         start = derive_seed(seed, tally.plan.name, key)
         resamples = DEFAULT_RESAMPLES if spec.pure else 0
-        return estimate(items.plain, _aggregation(spec), clusters, start, resamples, metric=key)
+        return estimate(items.plain, aggregation_of(spec), clusters, start, resamples, metric=key)
     except AggregationError as error:
         raise AggregationError(f"{tally.plan.name}: {key}", error.problem) from error
-
-
-def _aggregation(spec: MetricSpec) -> Aggregation:
-    wanted = spec.aggregation
-    if isinstance(wanted, str):
-        return aggregations.get(wanted)
-    return aggregations.custom(spec.metric, lambda items: wanted([from_plain(item) for item in items]))
 
 
 def _result(spec: MetricSpec, name: str, estimated: Estimate) -> MetricResult:
