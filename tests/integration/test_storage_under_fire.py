@@ -52,7 +52,7 @@ FAULTS: dict[str, Fault | Reply] = {
 SLOW: dict[str, Fault | Reply] = {fault.value: fault for fault in (Fault.SILENCE_AFTER, Fault.DRIP_AFTER)}
 CLOCKS = [timedelta(), timedelta(minutes=10), timedelta(hours=-3), timedelta(days=2)]
 SKEW = "the clock"
-OTHERS = {layout.PLAN, layout.STORAGE, layout.PLACEMENT, layout.RESULTS, layout.RUN, layout.SAMPLES}
+OTHERS = {layout.PLAN, layout.STORAGE, layout.PLACEMENT, layout.RESULTS, layout.RUN, layout.SAMPLES, layout.REPORT}
 ATTEMPT = re.compile(r"chunks/colours/[0-9]{6}/[0-9a-f]{32}\.jsonl\.zst")
 RANDOM_NAME = re.compile(r"[0-9a-f]{12,}")
 

@@ -64,8 +64,9 @@ class S3Store:
         """Create the object with `If-None-Match: *`.
 
         A 412 that follows a try without an answer may be that try's own success: the object is read back, and equal
-        bytes count as created by this call. Callers that must tell themselves from others put something random in. Any other
-        412 is believed when the object is there.
+        bytes count as created by this call. Any other 412 is believed when the object is there; behind a gateway that sends
+        a request twice it may be one's own success all the same, so callers that must tell themselves from others put
+        something random in and read it back.
         """
         name, content, failure = self._name(key), Content.of(data), self._failure(key, "written")
         faults: Faults = []

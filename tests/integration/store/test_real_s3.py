@@ -87,7 +87,8 @@ def test_an_object_of_many_megabytes_comes_back_whole(store):
 
 def test_random_faults_lose_nothing_and_answer_truly(store, store_behind_faults, faulty):
     rng, lock = random.Random(7), threading.Lock()
-    menu = [None] * 6 + [*QUICK]
+    # A 412 to what took effect can be seen through only by who put something random in, as a commit does.
+    menu = [None] * 6 + [fault for fault in QUICK if fault is not Fault.PRECONDITION_AFTER]
 
     def script(request):
         with lock:
