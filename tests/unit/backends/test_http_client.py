@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from assay_api.errors import SpecError
-from assay_runner.backends import http_connection
 from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -230,7 +229,3 @@ def test_a_certificate_is_checked(tmp_path, monkeypatch) -> None:
 def test_an_address_that_could_break_a_request_is_refused(url: str) -> None:
     with pytest.raises(SpecError, match=r"spec\.model\.endpoint\.url"):
         HttpClient(url, None, 5)
-
-
-def test_heads_are_bounded() -> None:
-    assert http_connection.LARGEST_HEAD < 10**6
