@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,9 @@ class Prepared:
     probed: StorageProbe
 
 
-def prepare(options: argparse.Namespace) -> Prepared:
-    """Plan the manifest named on the command line and write the plan.
+def prepare(options: argparse.Namespace, settled: Callable[[EvalJob], None] = lambda job: None) -> Prepared:
+    """Plan the manifest named on the command line and write the plan. `settled` is called as soon as manifest and store
+    are found to be good, and the environment is as worker processes need it.
 
     Raises:
         SpecError: the manifest, a task or its data is wrong.
@@ -59,6 +61,7 @@ def prepare(options: argparse.Namespace) -> Prepared:
     job_folder = f"{job.metadata.namespace}/{job.metadata.name}/"
     # Credentials and bucket are tried before anything that takes its time.
     next(root.list(job_folder, recursive=False), None)
+    settled(job)
 
     def look_at_the_model() -> Description:
         description = describe(model, usable_cores(), model_cache(options, os.environ))

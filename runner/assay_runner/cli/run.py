@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import signal
 import sys
@@ -12,10 +11,12 @@ import time
 from assay_api import layout
 from assay_api.backends import BackendName
 from assay_api.errors import EXIT_DONE, EXIT_STOPPED, Failed
+from assay_api.evaljob import EvalJob
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.progress import Display, Watch
 from assay_runner.cli.results import show
-from assay_runner.cli.supervise import LOCAL, Supervisor, worker_command
+from assay_runner.cli.supervise import Supervisor
+from assay_runner.cli.worker_process import LOCAL
 from assay_runner.cores import usable_cores
 from assay_runner.duration import duration
 from assay_runner.plan.write import committing_store
@@ -36,7 +37,12 @@ def run(options: argparse.Namespace) -> int:
     """
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    prepared = prepare(options)
+    with Supervisor() as supervisor:
+        return _run(options, supervisor, started)
+
+
+def _run(options: argparse.Namespace, supervisor: Supervisor, started: float) -> int:
+    prepared = prepare(options, lambda job: supervisor.start_ahead(options.workers or _workers_at_first(job)))
     if _finished(prepared):
         _say(f"This run is already complete: {prepared.uri}")
         return show(prepared.store, prepared.uri, as_json=options.json)
@@ -48,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         _say(f"storage: fallback, since creations are not exclusive here (docs/storage.md). {prepared.probed.reason}")
     prepared.store.put(layout.PLACEMENT, prepared.placement.model_copy(update={"workers": workers}).encode())
     try:
-        _work(prepared, workers)
+        _work(prepared, workers, supervisor)
     except KeyboardInterrupt:
         _say(f"stopped; {_how_to_resume(options)}")
         return EXIT_STOPPED
@@ -61,12 +67,11 @@ def run(options: argparse.Namespace) -> int:
     return show(prepared.store, prepared.uri, as_json=options.json)
 
 
-def _work(prepared: Prepared, workers: int) -> None:
+def _work(prepared: Prepared, workers: int, supervisor: Supervisor) -> None:
     _forget_the_dead(prepared)
     live = sys.stderr.isatty()
     with Display(Watch(prepared.store, prepared.plan), live=live) as display:
-        supervisor = Supervisor(worker_command(prepared.uri, workers, os.getpid()), workers, display.note)
-        ending = supervisor.run(display.tick)
+        ending = supervisor.run(prepared.uri, workers, display.tick, display.note)
     if ending.code != EXIT_DONE:
         error = Failed(ending.message)
         error.exit_code = ending.code
@@ -89,13 +94,23 @@ def _finished(prepared: Prepared) -> bool:
     return True
 
 
+def _workers_at_first(job: EvalJob) -> int:
+    """As many as `_default_workers` says in the end, or fewer where that needs the plan: they start while it is made."""
+    endpoint = job.spec.model.endpoint
+    return _for_endpoint(endpoint.max_concurrency) if endpoint else 1
+
+
+def _for_endpoint(in_flight: int) -> int:
+    return min(usable_cores(), -(-in_flight // _IN_FLIGHT))
+
+
 def _default_workers(prepared: Prepared) -> int:
     """As many as machine and target can use: for an endpoint one per 32 requests in flight and no more than cores, one per
     pinned number of threads on CPU, one for an accelerator."""
     cores = usable_cores()
     pins = prepared.plan.model.pins
     if prepared.plan.model.backend == BackendName.OPENAI:
-        wanted = min(cores, -(-prepared.placement.max_concurrency // _IN_FLIGHT))
+        wanted = _for_endpoint(prepared.placement.max_concurrency)
     elif str(pins.get("device", "cpu")).startswith("cpu"):
         wanted = max(1, cores // int(pins.get("threads") or cores))
     else:

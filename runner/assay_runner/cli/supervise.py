@@ -1,35 +1,23 @@
 """Runs N worker processes of one run on this machine: starts them, replaces the killed ones, stops them together.
 
-A worker that dies is no failure of the run as long as others (or its replacement) finish the chunks. A worker that says
-the manifest is wrong (exit 64) ends the run at once.
+They may be started while their run is still being planned. A worker that dies is no failure of the run as long as others
+(or its replacement) finish the chunks. A worker that says the manifest is wrong (exit 64) ends the run at once.
 """
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import IO
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
 
 from assay_api.errors import EXIT_DONE, EXIT_FAILED, EXIT_SPEC, EXIT_STOPPED
+from assay_runner.cli.worker_process import WorkerProcess, can_copy
 
-LOCAL = "local-"
-"""Start of the names of these workers."""
 RESTARTS = 3
 """How often a worker that was killed is replaced."""
 _POLL = 0.2
-
-
-@dataclass(slots=True)
-class _Child:
-    index: int
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,105 +29,89 @@ class Ending:
     """What the worker that decided it had to say."""
 
 
-@dataclass(slots=True)
 class Supervisor:
-    """The worker processes of one run."""
+    """The worker processes of one run; leaving its context kills those that still run."""
 
-    command: Sequence[str]
-    """Start of every worker's command line; `--index` and `--worker` are added."""
-    workers: int
-    on_note: Callable[[str], None]
-    _children: list[_Child] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._workers: list[WorkerProcess] = []
+        self._restarts: dict[int, int] = {}
 
-    def run(self, tick: Callable[[], None]) -> Ending:
-        """Start the workers and stay until the run is over; `tick` is called a few times a second.
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keep(0)
+
+    def start_ahead(self, workers: int) -> None:
+        """Start so many workers that wait for their run, where that can be done."""
+        if can_copy():
+            self._workers = [WorkerProcess.copy(index) for index in range(workers)]
+
+    def run(self, run: str, workers: int, tick: Callable[[], None], note: Callable[[str], None]) -> Ending:
+        """Have `workers` workers work on a run and stay until it is over; `tick` is called a few times a second, `note` with
+        what the user should know.
 
         Raises:
             KeyboardInterrupt: the user stopped the run; the workers have ended.
         """
         try:
-            self._children = [self._start(index) for index in range(self.workers)]
+            self._keep(workers)
+            for worker in self._workers:
+                worker.tell(run)
+            self._workers += [WorkerProcess.program(index, run) for index in range(len(self._workers), workers)]
             while True:
-                ending = self._look()
-                if ending:
-                    return ending
-                # As `_look` found them: a worker that was killed since is still to be replaced.
-                if all(child.process.returncode is not None for child in self._children):
-                    return self._verdict()
+                codes = [worker.code for worker in self._workers]
+                if EXIT_SPEC in codes:
+                    self._stop_all()
+                    return Ending(EXIT_SPEC, _last_words(self._workers[codes.index(EXIT_SPEC)], EXIT_SPEC))
+                restarted = [self._restarted(place, run, code, note) for place, code in enumerate(codes)]
+                if None not in codes and not any(restarted):
+                    return self._verdict([code for code in codes if code is not None])
                 tick()
                 time.sleep(_POLL)
         except KeyboardInterrupt:
             self._stop_all()
             raise
-        finally:
-            self._kill_all()
 
-    def processes(self) -> dict[int, int]:
-        """Worker index → process id of the workers that run."""
-        return {child.index: child.process.pid for child in self._children if child.process.poll() is None}
+    def _restarted(self, place: int, run: str, code: int | None, note: Callable[[str], None]) -> bool:
+        killed = self._workers[place]
+        restarts = self._restarts.get(killed.index, 0)
+        if code is None or code >= 0 or restarts == RESTARTS:
+            return False
+        note(f"worker {killed.index} was killed ({signal.Signals(-code).name}); starting it again")
+        self._restarts[killed.index] = restarts + 1
+        killed.end()
+        self._workers[place] = WorkerProcess.program(killed.index, run)
+        return True
 
-    def _start(self, index: int, restarts: int = 0) -> _Child:
-        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with its worker
-        command = [*self.command, "--index", str(index), "--worker", f"{LOCAL}{index}"]
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the workers in order.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
-        return _Child(index, process, log, restarts)
-
-    def _running(self) -> bool:
-        return any(child.process.poll() is None for child in self._children)
-
-    def _look(self) -> Ending | None:
-        for place, child in enumerate(self._children):
-            code = child.process.poll()
-            if code == EXIT_SPEC:
-                self._stop_all()
-                return Ending(EXIT_SPEC, _last_words(child))
-            if code is not None and code < 0 and child.restarts < RESTARTS:
-                name = signal.Signals(-code).name
-                self.on_note(f"worker {child.index} was killed ({name}); starting it again")
-                child.log.close()
-                self._children[place] = self._start(child.index, child.restarts + 1)
-        return None
-
-    def _verdict(self) -> Ending:
-        codes = [child.process.returncode for child in self._children]
+    def _verdict(self, codes: list[int]) -> Ending:
         if EXIT_DONE in codes:
             return Ending(EXIT_DONE, "")
-        stopped = all(code == EXIT_STOPPED for code in codes)
-        worst = next(
-            (child for child in self._children if child.process.returncode not in (EXIT_STOPPED,)), self._children[0]
-        )
-        return Ending(EXIT_STOPPED if stopped else EXIT_FAILED, _last_words(worst))
+        worst = next((place for place, code in enumerate(codes) if code != EXIT_STOPPED), None)
+        if worst is None:
+            return Ending(EXIT_STOPPED, _last_words(self._workers[0], EXIT_STOPPED))
+        return Ending(EXIT_FAILED, _last_words(self._workers[worst], codes[worst]))
 
     def _stop_all(self) -> None:
-        self._signal(signal.SIGTERM)
+        for worker in self._workers:
+            worker.signal(signal.SIGTERM)
         try:
-            while self._running():
+            while any(worker.code is None for worker in self._workers):
                 time.sleep(_POLL)
         except KeyboardInterrupt:
-            self._signal(signal.SIGKILL)
+            for worker in self._workers:
+                worker.signal(signal.SIGKILL)
 
-    def _kill_all(self) -> None:
-        self._signal(signal.SIGKILL)
-        for child in self._children:
-            child.process.wait()
-            child.log.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        for child in self._children:
-            if child.process.poll() is None:
-                child.process.send_signal(number)
+    def _keep(self, count: int) -> None:
+        for worker in self._workers[count:]:
+            worker.end()
+        del self._workers[count:]
 
 
-def worker_command(run: str, workers: int, parent: int) -> list[str]:
-    """The command line of a worker of `run`, without its index."""
-    return [sys.executable, "-m", "assay_runner", "work", run, "--of", str(workers), "--parent", str(parent)]
-
-
-def _last_words(child: _Child) -> str:
-    child.log.seek(0)
-    lines = child.log.read().decode(errors="replace").strip().splitlines()
-    code = child.process.returncode
+def _last_words(worker: WorkerProcess, code: int) -> str:
+    lines = worker.output().splitlines()
     said = [line.removeprefix("assay: ") for line in lines if line.startswith("assay: ")]
     if said:
         return said[-1]
@@ -148,4 +120,4 @@ def _last_words(child: _Child) -> str:
         hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
         ended = f"was killed again and again ({signal.Signals(-code).name}{hint})"
     last = "\n".join(lines[-15:])
-    return f"worker {child.index} {ended}{': ' if last else '.'}{last}"
+    return f"worker {worker.index} {ended}{': ' if last else '.'}{last}"

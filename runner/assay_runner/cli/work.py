@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -33,6 +34,11 @@ from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.setup import model_context, read_placement, read_plan, set_threads
 from assay_runner.work.stage import Stage, open_stages
 from assay_runner.work.worker import Worker
+
+_OBJECTS = 50_000
+"""New objects after which cycles among them are looked for; Python's own default of 700 suits small programs."""
+_SWITCH = 0.0005
+"""Seconds after which task code in its thread lets the event loop go on: an answer that waits is a request not sent."""
 
 
 def work(options: argparse.Namespace) -> int:
@@ -93,9 +99,13 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
 
 def _run(backend: str, work: Coroutine[Any, Any, None]) -> None:
     """An endpoint's requests spend much of their time in the event loop: the faster one is used where there is one."""
+    # What lives by now lives on: looking through it for garbage again and again would hold up everything else.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
     if backend == BackendName.OPENAI and find_spec("uvloop"):
         import uvloop
 
+        sys.setswitchinterval(_SWITCH)
         uvloop.run(work)
     else:
         asyncio.run(work)

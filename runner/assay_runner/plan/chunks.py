@@ -14,7 +14,7 @@ from assay_runner.media import Media
 
 SMALLEST = 16
 LARGEST = 256
-WANTED = 32
+WANTED = 64
 """Chunks a task is cut into when its size allows."""
 
 _MEDIA_COST = {"image": 1_000.0, "audio": 4_000.0, "video": 16_000.0}
@@ -31,19 +31,20 @@ def boundaries(costs: Sequence[float], size: int | None, batch: int = 1) -> tupl
     Args:
         costs: one positive cost per document, at least one document.
         size: documents per chunk when the user fixed it; otherwise chunks hold equal cost, 16 to 256 documents.
-        batch: requests that the backend runs together: a chunk that is smaller would leave it half empty.
+        batch: requests that the backend runs together: chunks hold whole batches of documents, so that none but the last
+            leaves it half empty.
     """
     if size is not None:
         return (*range(0, len(costs), size), len(costs))
     target = sum(costs) / WANTED
-    smallest = min(max(SMALLEST, batch), LARGEST)
-    cuts, held, cost = [0], 0, 0.0
-    for index, document in enumerate(costs):
-        if held >= LARGEST or (held >= smallest and cost + document / 2 > target):
+    batch = min(batch, LARGEST)
+    cuts, cost = [0], 0.0
+    for index in range(0, len(costs), batch):
+        held, further = index - cuts[-1], sum(costs[index : index + batch])
+        if held >= SMALLEST and (held + batch > LARGEST or cost + further / 2 > target):
             cuts.append(index)
-            held, cost = 0, 0.0
-        held += 1
-        cost += document
+            cost = 0.0
+        cost += further
     return (*cuts, len(costs))
 
 

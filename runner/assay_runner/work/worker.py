@@ -216,7 +216,7 @@ class Worker:
                 return None
             if isinstance(turn, ChunkId):
                 self._claimed = turn
-                if turn not in self._own:
+                if turn not in self._own or self._near_the_end():
                     await self._report()
                 return turn
             self._waiting = True
@@ -226,7 +226,7 @@ class Worker:
 
     def _near_the_end(self) -> bool:
         """Whether others who are done with their own may be about to take what is left here: they begin at the far end."""
-        left = len(self._own - self._board.committed)
+        left = len(self._own.difference(self._board.committed, self.open))
         return left <= self._settings.workers < len(self._own)
 
     async def _keep_looking(self) -> None:

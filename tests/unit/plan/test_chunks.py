@@ -25,7 +25,7 @@ def test_chunks_hold_16_to_256_documents(costs):
 @given(COSTS, st.integers(1, 512))
 def test_no_chunk_but_the_last_leaves_a_batch_half_empty(costs, batch):
     sizes = [high - low for low, high in pairwise(boundaries(costs, None, batch))]
-    assert all(size >= min(batch, LARGEST) for size in sizes[:-1])
+    assert max(sizes) <= LARGEST and all(size % min(batch, LARGEST) == 0 for size in sizes[:-1])
 
 
 @given(st.integers(1, 300), st.integers(1, 1000))
