@@ -227,6 +227,7 @@ class AnsweringBackend:
     seen: list[Batch] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """When set, nothing is answered before it."""
+    trouble: str = ""
 
     async def start(self) -> None:
         self.started += 1
@@ -274,7 +275,13 @@ class AnsweringBackend:
         return None
 
 
-def worker(run: Run, name: str = "w", backend: AnsweringBackend | None = None, **settings: Any) -> Worker:
+def worker(
+    run: Run,
+    name: str = "w",
+    backend: AnsweringBackend | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    **settings: Any,
+) -> Worker:
     """A worker of the run inside this process."""
     defaults: dict[str, Any] = {"beat": 0.05, "silence": 0.5, "poll": 0.02, "grace": 5.0}
     return Worker(
@@ -283,6 +290,7 @@ def worker(run: Run, name: str = "w", backend: AnsweringBackend | None = None, *
         plan=run.plan,
         stages=lambda: open_stages(run.plan, run.root, Path(tempfile.mkdtemp(dir=run.scratch))),
         backend=lambda: backend or AnsweringBackend(),
+        say=say,
     )
 
 

@@ -161,6 +161,8 @@ class Outcome:
     answers: dict[int, Asked[bytes] | RequestError]
     seconds: float
     level: int
+    troubles: list[tuple[float, str]]
+    """Seconds, and what somebody who looked every second was then told."""
 
     @property
     def errors(self) -> dict[int, RequestError]:
@@ -180,6 +182,12 @@ async def ask_all(
     todo = iter(range(count))
     answers: dict[int, Asked[bytes] | RequestError] = {}
     began = loop.time()
+    troubles: list[tuple[float, str]] = []
+
+    async def watch() -> None:
+        while True:
+            troubles.append((loop.time() - began, endpoint.trouble))
+            await asyncio.sleep(1)
 
     async def lane() -> None:
         for number in todo:
@@ -188,12 +196,13 @@ async def ask_all(
             except RequestError as error:
                 answers[number] = error
 
+    watching = asyncio.create_task(watch())
     lanes = [asyncio.create_task(lane()) for _ in range(2 * limit)]
     try:
         await asyncio.gather(*lanes)
     finally:
-        for task in lanes:
+        for task in (watching, *lanes):
             task.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+        await asyncio.gather(watching, *lanes, return_exceptions=True)
         await endpoint.close()
-    return Outcome(answers, loop.time() - began, flow.allowed)
+    return Outcome(answers, loop.time() - began, flow.allowed, troubles)

@@ -162,6 +162,11 @@ class Backend(Protocol):
         """Batches in flight that keep it busy."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from answering just now, for those who watch the run; empty when nothing does."""
+        ...
+
     async def start(self) -> None:
         """Load the model or warm the connections.
 

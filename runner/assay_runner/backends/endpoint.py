@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from assay_runner.backends.base import BackendFailed
 from assay_runner.backends.flow import OUTAGE_SECONDS, Clock, Flow, Sleep, Ticket, jittered
@@ -30,6 +30,8 @@ T = TypeVar("T")
 _LONGEST_WAIT = 30.0
 _LONGEST_PROBE = 8.0
 _LOOK_SECONDS = 15.0
+_WORTH_TELLING = 2.0
+"""Seconds of a pause that somebody who watches would wonder about."""
 _UNKNOWN = 1.0
 """Seconds between two looks at whether latencies are known by now."""
 _AWAY = frozenset({502, 503, 504})
@@ -52,8 +54,7 @@ class RequestError(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[T]):
+class Asked(NamedTuple, Generic[T]):
     """An answer, the tries it took, and the seconds of the last one."""
 
     value: T
@@ -97,11 +98,22 @@ class Endpoint:
         """`hedge`, when given, has late requests asked twice."""
         self._client, self._flow, self._retries, self._hedge = client, flow, retries, hedge
         self._clock, self._sleep, self._random = clock, sleep, random
+        self._unreachable = False
         self._suspects: set[int] = set()
         self._alone = asyncio.Lock()
         self._probes = 0
+        self._reason = ""
         self._looking: asyncio.Task[bool] | None = None
         self._waiting: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """That the server is waited for, how long already or still, and why; empty when it is not."""
+        if self._unreachable or self._flow.down:
+            return f"waiting for {self._client.shown} since {self._flow.silence:.0f} s ({self._reason})"
+        if self._flow.paused > _WORTH_TELLING:
+            return f"{self._client.shown} asked to be left alone for {self._flow.paused:.0f} s more"
+        return ""
 
     async def wait_until_reachable(self) -> None:
         """Return when the server answers on `/models`.
@@ -110,8 +122,10 @@ class Endpoint:
             BackendFailed: it does not within the outage budget, or refuses the credentials.
         """
         while not await self._alive():
+            self._unreachable = True
             self._flow.check(self._client.shown, self._reason)
             await self._sleep(self._pause())
+        self._unreachable = False
         self._probes = 0
 
     async def close(self) -> None:
@@ -195,7 +209,6 @@ class Endpoint:
 
     async def _answered(self, request: _Request[T], ticket: Ticket, reply: Reply) -> Asked[T] | _Fault:
         verdict = judge(reply.status, reply.body, self._client.secret)
-        fault = _Fault(verdict.kind, verdict.message)
         match verdict.outcome:
             case "answer":
                 try:
@@ -212,15 +225,15 @@ class Endpoint:
                 self._probes = 0
                 return Asked(value, request.attempts, latency)
             case "load":
-                return self._refused(request, ticket, reply, fault)
+                return self._refused(request, ticket, reply, _Fault(verdict.kind, verdict.message))
             case "away":
-                return await self._in_question(request, ticket, fault)
+                return await self._in_question(request, ticket, _Fault(verdict.kind, verdict.message))
             case "retry":
                 self._well(ticket)
                 request.charged += 1
                 if (pause := retry_after(reply.retry_after, datetime.now(UTC))) is not None:
                     self._flow.pause(pause)
-                return fault
+                return _Fault(verdict.kind, verdict.message)
             case "fatal":
                 raise BackendFailed(f"{self._client.shown} {verdict.message}.")
             case "row":

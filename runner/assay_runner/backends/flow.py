@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from assay_runner.backends.base import BackendFailed
 from assay_runner.backends.growth import Growth
@@ -37,8 +37,7 @@ def jittered(step: int, longest: float, random: Random) -> float:
     return max(_SHORTEST, random.uniform(0, min(longest, 2.0 ** min(step, 16))))
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """The admission of one request."""
 
     number: int
@@ -89,6 +88,16 @@ class Flow:
             return 0
         allowed = max(1, min(self._growth.level, self._share()))
         return allowed if self._width is None else min(allowed, self._width)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the endpoint last answered a request."""
+        return self._clock() - self._well
+
+    @property
+    def paused(self) -> float:
+        """Seconds of a pause that are still to come."""
+        return max(0.0, self._resume - self._clock())
 
     @property
     def recovering(self) -> bool:

@@ -7,8 +7,7 @@ each request as reading, asking and scoring a document together (`make bench` sh
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
@@ -24,8 +23,7 @@ class ExchangeError(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -39,7 +37,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._transport: asyncio.Transport | None = None
-        self._parser: Any = None
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Reply] | None = None
         self._reusable = False
         self._retry_after: str | None = None
@@ -146,7 +144,6 @@ class Connection(asyncio.Protocol):
         self._complete()
 
     def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._size = self._head = self._status = 0
         self._headed = False

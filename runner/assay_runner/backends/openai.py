@@ -9,8 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.endpoint import Asked, Endpoint, RequestError
@@ -35,8 +35,7 @@ _AHEAD_BYTES = 32 << 20
 """Encoded bodies that may wait to be sent; a larger one waits alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A request with its body, or why it has none."""
 
     request: Request
@@ -58,6 +57,11 @@ class OpenAIBackend:
     def capacity(self) -> int:
         """Batches in flight that keep it busy."""
         return -(-self._context.concurrency // BATCH)
+
+    @property
+    def trouble(self) -> str:
+        """That the endpoint is waited for, since when and why; empty when it is not."""
+        return self._endpoint.trouble
 
     async def start(self) -> None:
         """Wait until the endpoint answers.

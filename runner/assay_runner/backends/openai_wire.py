@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -48,8 +47,7 @@ class FilteredError(UnanswerableError):
     kind = "ContentFilter"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a body says. `text` ends before the first stop string."""
 
     text: str
@@ -162,7 +160,7 @@ def encode_scoring(model: str, request: Request, extra: Mapping[str, Any]) -> by
 
 def _body(fields: dict[str, Any], extra: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(fields | dict(extra), ensure_ascii=False, separators=(",", ":")).encode()
+        return msgspec.json.encode(fields | dict(extra))
     except UnicodeEncodeError as error:
         raise UnsupportedError("the text holds half of a surrogate pair, which is no Unicode text") from error
 

@@ -36,6 +36,11 @@ class TransformersBackend:
         """One batch that runs and one that is prepared."""
         return 2
 
+    @property
+    def trouble(self) -> str:
+        """Nothing: an engine of its own waits for nobody."""
+        return ""
+
     async def start(self) -> None:
         """Check the pins and load the model.
 

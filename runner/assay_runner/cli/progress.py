@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.5
 _LINE_EVERY = 5.0
+_ACTIVE = ("working", "waiting")
+_AT_WORK = ("starting", *_ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Display(LiveDisplay):
 def describe(snapshot: Snapshot) -> str:
     """A snapshot in one line."""
     share = 100 * snapshot.done // snapshot.total
-    active = sum(worker.state in ("working", "waiting") for worker in snapshot.workers)
+    active = sum(worker.state in _ACTIVE for worker in snapshot.workers)
     parts = [
         f"{snapshot.done:,}/{snapshot.total:,} samples ({share} %)",
         f"{snapshot.chunks}/{snapshot.chunks_total} chunks",
@@ -113,6 +115,9 @@ def describe(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.errors:,} errors")
     if snapshot.eta is not None and snapshot.done < snapshot.total:
         parts.append(f"{duration(snapshot.eta)} left")
+    # Workers tell of one endpoint in nearly the same words: one of them is enough.
+    troubles = [worker.message for worker in snapshot.workers if worker.state in _AT_WORK and worker.message]
+    parts += troubles[:1]
     return "  ".join(parts)
 
 

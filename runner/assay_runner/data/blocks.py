@@ -35,6 +35,8 @@ LARGEST_DOCUMENT = 256 << 20
 _LARGEST_BLOCK = CONTENT + LARGEST_DOCUMENT + (16 << 20)
 _BLOCK_SCHEMA = "assay/block/v1"
 _LEVEL = 3
+_OBJECT = 512
+"""Bytes of a row's objects, or of a medium's path, in memory."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Source = bytes | Path | None
@@ -96,8 +98,9 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Bytes held in memory by rows and inline media."""
-        return sum(map(len, self.rows)) + sum(len(m) for m in self.media.values() if isinstance(m, bytes))
+        """Bytes held in memory by rows and inline media, and about what the objects take that hold them."""
+        inline = sum(len(source) for source in self.media.values() if isinstance(source, bytes))
+        return sum(map(len, self.rows)) + inline + _OBJECT * (len(self.rows) + len(self.media))
 
 
 def cut(docs: Iterable[Doc], source: str, place: Callable[[Media], Source]) -> Iterator[Block]:

@@ -62,7 +62,8 @@ class TaskCode:
             problem = f"the folder's {top} is called like a module of Python itself, which would be taken instead"
             raise SpecError(name, "", problem, "give the file another name")
         where = f"{module_name.replace('.', '/')}.py"
-        with self.active(), _seeded(0):
+        with self.active(), generators_kept():
+            _Generators.seed(0)
             try:
                 module = importlib.import_module(module_name)
             # Whatever a task's module raises while it is loaded, the answer is a sentence that names it.
@@ -82,15 +83,31 @@ class TaskCode:
         Raises:
             TaskError: it raised, or tried to end the process.
         """
-        with self.active(), _seeded(seed), self._unchanged():
-            try:
-                return function(*arguments)
-            except (AssayError, TaskError):
+        with _LOCK:
+            if _Finder.active is self and _Generators.holders:
+                return self._called(hook, function, arguments, seed)
+            with self.active(), generators_kept():
+                return self._called(hook, function, arguments, seed)
+
+    def _called(self, hook: str, function: Callable[..., Any], arguments: Sequence[Any], seed: int) -> Any:
+        _Generators.seed(seed)
+        self._state.watch(self._modules.values())
+        try:
+            return function(*arguments)
+        except (AssayError, TaskError):
+            raise
+        except BaseException as error:
+            if _interrupted(error):
                 raise
-            except BaseException as error:
-                if _interrupted(error):
-                    raise
-                raise TaskError("TaskError", f"{hook} raised {self._told(error)}") from error
+            raise TaskError("TaskError", f"{hook} raised {self._told(error)}") from error
+        finally:
+            # What the call changed in the variables of the task's modules is put back.
+            self._state.restore()
+            self._note_modules()
+
+    def _note_modules(self) -> None:
+        """What was imported meanwhile is watched from the next call on."""
+        self._modules = {name: sys.modules[name] for name in self._found if name in sys.modules}
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -101,8 +118,7 @@ class TaskCode:
                 try:
                     yield
                 finally:
-                    # What was imported meanwhile is watched from the next call on.
-                    self._modules = {name: sys.modules[name] for name in self._found if name in sys.modules}
+                    self._note_modules()
                 return
             hidden = self._hide(self._own | compat.served())
             sys.modules.update(self._modules)
@@ -115,15 +131,6 @@ class TaskCode:
                 self._modules = {name: sys.modules.pop(name) for name in self._found if name in sys.modules}
                 sys.modules.update(hidden)
                 _Finder.active = outer
-
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Put back what a call changes in the variables of the task's modules."""
-        self._state.watch(self._modules.values())
-        try:
-            yield
-        finally:
-            self._state.restore()
 
     def spec_of(self, name: str) -> ModuleSpec | None:
         """Where the folder, or the stand-in for lmms-eval, holds the module; None when neither does."""
@@ -195,14 +202,6 @@ def _interrupted(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that task code draws from, and give them back as they were."""
-    with generators_kept():
-        _Generators.seed(seed)
-        yield
-
-
 class _Generators:
     """The state of `random` and numpy before task code drew from them; under the lock of task code."""
 
@@ -253,6 +252,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
+@lru_cache(maxsize=1024)
 def takes(function: Callable[..., Any], count: int) -> bool:
     """Whether `function` can be called with `count` positional arguments."""
     parameters = _parameters(function)
@@ -260,12 +260,14 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     return positional >= count or any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
 
 
+@lru_cache(maxsize=1024)
 def requires(function: Callable[..., Any], count: int) -> bool:
     """Whether `function` cannot be called with fewer than `count` positional arguments."""
     needed = (each.kind in _POSITIONAL and each.default is Parameter.empty for each in _parameters(function))
     return sum(needed) >= count
 
 
-def names_of(function: Callable[..., Any]) -> set[str]:
+@lru_cache(maxsize=1024)
+def names_of(function: Callable[..., Any]) -> frozenset[str]:
     """Names of the function's parameters."""
-    return {each.name for each in _parameters(function)}
+    return frozenset(each.name for each in _parameters(function))

@@ -74,6 +74,8 @@ class Board:
         self._tasks = [task.name for task in plan.tasks]
         self.committed: set[ChunkId] = set()
         self.peers: tuple[Peer, ...] = ()
+        self.live = 1
+        """Workers that are live, this one included."""
         self.reports: tuple[Progress, ...] = ()
         """The last reports of the other workers, also of those that ended."""
         self._sightings: dict[str, _Sighting] = {}
@@ -82,11 +84,6 @@ class Board:
     def over(self) -> bool:
         """Whether every chunk is committed."""
         return len(self.committed) == len(self.chunks)
-
-    @property
-    def live(self) -> int:
-        """Workers that are live, this one included."""
-        return 1 + sum(peer.live for peer in self.peers)
 
     def figures(self, own: Tally, *, own_rate: float) -> RunFigures:
         """The whole run; `own` is what this worker adds to the others' reports. Callable from any thread."""
@@ -108,6 +105,7 @@ class Board:
         self.refresh_markers()
         reports = tuple(report for report in read_progress(self._store) if report.session != self._session)
         self.peers, self.reports = tuple(self._peers(reports)), reports
+        self.live = 1 + sum(peer.live for peer in self.peers)
 
     def refresh_markers(self) -> None:
         """Look at the markers of tasks that are not finished."""

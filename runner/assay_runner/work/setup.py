@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from assay_api import layout
@@ -76,6 +77,11 @@ def model_context(
         model: a folder that replaces the one the run was placed with.
         live: how many workers the run has now.
     """
+
+    @lru_cache(maxsize=64)
+    def part(workers: int) -> int:
+        return requests_in_flight(placement, settings.index, workers)
+
     return ModelContext(
         name=model or placement.model or plan.model.name,
         revision=plan.model.revision,
@@ -84,8 +90,8 @@ def model_context(
         retries=placement.retries,
         url=placement.url,
         api_key=api_key,
-        concurrency=requests_in_flight(placement, settings.index, placement.workers),
-        share=lambda: requests_in_flight(placement, settings.index, live()),
+        concurrency=part(placement.workers),
+        share=lambda: part(live()),
         timeout=placement.timeout_seconds,
         hedge=placement.hedge,
         batch_size=plan.batch_size,

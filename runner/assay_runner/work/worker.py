@@ -67,6 +67,8 @@ class Worker:
         self._waiting = False
         self._stop, self._over, self._looking = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         self._pipeline: Pipeline | None = None
+        self._backend: Backend | None = None
+        self._trouble = ""
         self._claimed: ChunkId | None = None
         self.tally = Tally()
         self.abandoned = False
@@ -126,13 +128,14 @@ class Worker:
         first = await self._next_chunk()
         if first is not None:
             stages = await asyncio.to_thread(self._open_stages)
-            backend = self._open_backend()
+            backend = self._backend = self._open_backend()
             try:
                 if await self._started(backend):
                     self._state = "working"
                     self._say("the backend is ready")
                     await self._run_pipeline(backend, stages, first)
             finally:
+                self._backend = None
                 await self._close(backend)
         if not self._board.over:
             done = f"{len(self._board.committed)} of {len(self._board.chunks)} chunks are committed"
@@ -292,6 +295,10 @@ class Worker:
         self._beat += 1
         index = self._settings.index
         open_chunks = self.open if self._state not in ("stopped", "done") else ()
+        trouble = self._backend.trouble if self._backend else ""
+        if bool(trouble) != bool(self._trouble):
+            self._say(trouble or "the backend answers again")
+        self._trouble = trouble
         report = Progress.model_validate(
             {
                 "worker": self._settings.worker,
@@ -301,6 +308,7 @@ class Worker:
                 "state": self.state,
                 "open": [str(chunk) for chunk in open_chunks],
                 "pending": self._pipeline.scored if self._pipeline else 0,
+                "message": trouble,
                 **self.tally.reported(),
             }
         )

@@ -78,6 +78,22 @@ def test_a_server_that_dies_for_30_seconds_is_waited_for_and_no_sample_pays_for_
     assert len(server.sent) <= 3000 + 2 * 64
 
 
+def test_who_watches_is_told_that_an_endpoint_is_waited_for_since_when_and_why() -> None:
+    server = SimulatedServer()
+    Outages(server, at=1.5, seconds=30, how=refused)
+    troubles = run(ask_all(server, 10_000)).troubles
+    told = {round(second): trouble for second, trouble in troubles}
+    assert told[1] == "" == troubles[-1][1]
+    assert told[12] == "waiting for http://there/v1 since 11 s (there:80: Connection refused)"
+
+
+def test_who_watches_is_told_of_a_pause_that_the_endpoint_asked_for() -> None:
+    server = SimulatedServer()
+    server.trouble = lambda body: answer(429, "20") if body and len(server.sent) < 10 else None
+    told = {round(second): trouble for second, trouble in run(ask_all(server, 100)).troubles}
+    assert told[5] == "http://there/v1 asked to be left alone for 15 s more"
+
+
 def test_a_server_that_stays_away_ends_the_worker_after_two_minutes() -> None:
     server = SimulatedServer()
     Outages(server, at=0.5, seconds=1e9, how=refused)

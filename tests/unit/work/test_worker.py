@@ -10,6 +10,7 @@ import pytest
 from assay_api.errors import Incomplete, Stopped
 from assay_runner.backends.base import BackendFailed, ResponseError
 from assay_runner.records import decode_records
+from assay_runner.work.board import read_progress
 from support.runs import AnsweringBackend, planned, results_bytes, worker
 
 
@@ -84,6 +85,26 @@ def test_a_run_that_was_stopped_is_resumed_by_another_number_of_workers(run, exp
 
     asyncio.run(then())
     assert results_bytes(run) == expected
+
+
+def test_a_worker_reports_and_logs_once_what_its_backend_waits_for(run):
+    async def scene():
+        said, gate = [], asyncio.Event()
+        backend = AnsweringBackend(gate=gate, trouble="waiting for http://there/v1 since 3 s (refused)")
+        working = asyncio.create_task(worker(run, "w0", backend, index=0, say=said.append, beat=0.02).run())
+        while not any("there" in report.message for report in read_progress(run.store)):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        backend.trouble = ""
+        gate.set()
+        await working
+        return said
+
+    said = asyncio.run(scene())
+    assert [line for line in said if "wait" in line or "again" in line] == [
+        "waiting for http://there/v1 since 3 s (refused)",
+        "the backend answers again",
+    ]
 
 
 def test_a_worker_that_joins_on_top_takes_part(run, expected):
