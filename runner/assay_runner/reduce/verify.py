@@ -31,8 +31,8 @@ from assay_runner.work.board import plan_chunks
 T = TypeVar("T")
 R = TypeVar("R")
 
-_READERS = 32
-"""Markers or chunks that are read at the same time: object stores take tens of milliseconds for each."""
+_READERS, _READERS_OF_FILES = 32, 4
+"""Markers or chunks that are read at the same time: object stores take tens of milliseconds for each, files none."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
 _NO_LINES = Lines()
@@ -87,9 +87,10 @@ def read_markers(store: Store, plan: Plan) -> Markers:
     chunks = plan_chunks(plan)
     markers = Markers()
     missing: list[ChunkId] = []
-    with ThreadPoolExecutor(_READERS + 1, thread_name_prefix="markers") as pool:
+    readers = _readers(store)
+    with ThreadPoolExecutor(readers + 1, thread_name_prefix="markers") as pool:
         listed = pool.submit(_list, store, frozenset(chunks))
-        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * _READERS)
+        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * readers)
         for chunk, marker in zip(chunks, found, strict=True):
             if marker is None:
                 missing.append(chunk)
@@ -119,13 +120,17 @@ def verified_chunks(
         Failed: a scanning process was killed.
     """
     scanners = scanners or Scanners(0)
-    threads = max(_READERS, 2 * scanners.count)
+    threads = max(_readers(store), 2 * scanners.count)
 
     def verify(one: tuple[ChunkId, Marker, Lines]) -> VerifiedChunk:
         return _verify(store, plan, *one, scanners)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:
         yield from _in_order(pool, verify, _with_lines(plan, markers, chosen), 2 * threads)
+
+
+def _readers(store: Store) -> int:
+    return _READERS_OF_FILES if store.uri.startswith("file:") else _READERS
 
 
 def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int) -> Iterator[R]:

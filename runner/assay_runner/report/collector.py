@@ -6,9 +6,11 @@ What goes wrong here must not touch a number: the first failure ends the collect
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from assay_api.plan import Plan
 from assay_runner.report.clip import row
@@ -31,6 +33,26 @@ class Shown:
     media: tuple[Reference, ...]
 
 
+class _Head(msgspec.Struct):
+    """What a record's place in the report depends on."""
+
+    id: str
+    document: int
+    repeat: int
+    prompt: Any = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Head)
+
+
+def _head(line: bytes) -> _Head:
+    try:
+        return _DECODER.decode(line)
+    except msgspec.MsgspecError:  # numbers that are larger than it takes, for one
+        return msgspec.convert(json.loads(line), _Head)
+
+
 class Collector:
     """The samples of one report. Records come in planned order; memory does not grow with their number."""
 
@@ -47,35 +69,15 @@ class Collector:
         return self._selection.likely(task, places) if self.failure is None else []
 
     def add(self, task: str, line: bytes) -> None:
-        """Take in a record by its line, in planned order."""
-        record = json.loads(line)
-        if self.wants(task, record["document"], record["repeat"], failed="error" in record):
-            self.keep(task, record)
-
-    def wants(self, task: str, document: int, repeat: int, *, failed: bool) -> bool:
-        """Whether the sample would be shown as things stand: what it holds need not be looked at when not."""
-        if self.failure is not None:
-            return False
-        try:
-            return self._selection.wants(task, document * self._repeats[task] + repeat, failed=failed)
-        except Exception as error:  # noqa: BLE001 - the page is not worth the numbers
-            self.failure = error
-            return False
-
-    def keep(self, task: str, record: Mapping[str, Any]) -> None:
-        """Take in a record that was wanted, as the JSON object of its line."""
+        """Take in a record by its canonical line, in planned order."""
         if self.failure is not None:
             return
         try:
-            shown = {"task": self._numbers[task]} | {key: value for key, value in record.items() if key != "id"}
-            document, repeat = record["document"], record["repeat"]
-            self._selection.keep(
-                task,
-                document * self._repeats[task] + repeat,
-                row(shown),
-                (document, references(record.get("prompt"))),
-                failed="error" in record,
-            )
+            head = _head(line)
+            failed, place = head.error is not None, head.document * self._repeats[task] + head.repeat
+            if self._selection.wants(task, place, failed=failed):
+                shown = row(line, head.id, self._numbers[task])
+                self._selection.keep(task, place, shown, (head.document, references(head.prompt)), failed=failed)
         except Exception as error:  # noqa: BLE001 - the page is not worth the numbers
             self.failure = error
 
