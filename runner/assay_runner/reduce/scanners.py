@@ -1,4 +1,5 @@
-"""The reducer's scanning processes: as many as there are cores, each asked for one chunk at a time by any thread.
+"""The reducer's scanning processes: one more than there are cores, since one at a time waits for the reducer; each is asked
+for one chunk at a time by any thread.
 
 A run that one process reduces in a second or two gets none, for starting them would take longer than they save.
 """
@@ -31,7 +32,7 @@ _COMMAND = [sys.executable, "-m", "assay_runner.reduce.scanner"]
 def scanners_for(samples: int, cores: int | None = None) -> int:
     """How many scanning processes a run of so many samples gets: none for a small run or on one core."""
     cores = usable_cores() if cores is None else cores
-    return 0 if samples <= _SMALL or cores < 2 else min(cores, _MOST)
+    return 0 if samples <= _SMALL or cores < 2 else min(cores + 1, _MOST)
 
 
 class Scanners:
