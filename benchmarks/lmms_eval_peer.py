@@ -79,6 +79,8 @@ def measure_peer(stub: Stub, folder: Path, count: int) -> dict[str, object]:
     stub.stats()
     usage = measured(command, environment)
     seen = stub.stats()
+    if not seen["requests"]:
+        raise RuntimeError("lmms-eval asked nothing; run its command by hand to see why")
     return {
         "lmms_eval_requests_per_s": round(seen["requests"] / seen["seconds"], 1),
         "lmms_eval_requests": seen["requests"],
