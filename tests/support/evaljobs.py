@@ -41,7 +41,7 @@ def planned() -> dict[str, Any]:
         "specDigest": 64 * "1",
         "runUri": RUN,
         "samples": 9673,
-        "chunks": 38,
+        "chunks": 61,
         "storageMode": "conditional",
     }
 
@@ -53,9 +53,9 @@ def running(**changes: Any) -> dict[str, Any]:
         "phase": "Running",
         "conditions": [
             condition("Accepted", reason="Accepted", message="Runtime default takes it."),
-            condition("Planned", reason="Planned", message="9,673 samples in 38 chunks.", at="2026-03-01T12:00:20Z"),
+            condition("Planned", reason="Planned", message="9,673 samples in 61 chunks.", at="2026-03-01T12:00:20Z"),
             condition("Running", reason="Working", message="2 of 3 workers run.", at="2026-03-01T12:00:30Z"),
-            condition("ChunksCommitted", "False", "Working", "16 of 38 chunks are committed."),
+            condition("ChunksCommitted", "False", "Working", "26 of 61 chunks are committed."),
             condition("Reduced", "False", "Waiting"),
             condition("Complete", "False", "Working", "It goes on."),
             condition("Failed", "False", "Working", "It goes on."),
@@ -72,7 +72,7 @@ def running(**changes: Any) -> dict[str, Any]:
             "samplesDone": 4200,
             "samplesTotal": 9673,
             "errors": 2,
-            "chunksCommitted": 16,
+            "chunksCommitted": 26,
             "samplesPerSecond": 130.4,
             "eta": "2026-03-01T12:02:42Z",
         },
@@ -93,7 +93,7 @@ def complete(**changes: Any) -> dict[str, Any]:
             ],
             "summary": {"tasks": "easy_vqa", "score": "exact_match 0.9994 ± 0.0005"},
             "completionTime": "2026-03-01T12:03:00Z",
-            "progress": {"samplesDone": 9673, "samplesTotal": 9673, "chunksCommitted": 38, "samplesPerSecond": 130.4},
+            "progress": {"samplesDone": 9673, "samplesTotal": 9673, "chunksCommitted": 61, "samplesPerSecond": 130.4},
             "workers": {"succeeded": 1},
             "results": [
                 {

@@ -31,7 +31,7 @@ _BLOCKS = "data/blocks/"
 _MEDIA = "data/media/"
 _PORTABLE = "index.json"
 _LOCAL = "index-local.json"
-IN_ORDER = 2 << 20
+IN_ORDER = 1 << 20
 """Bytes of blocks and large media that a reader keeps when documents are read in order; a larger block is kept alone."""
 ANYWHERE = 64 << 20
 """The same when documents are picked from all over, as few-shot examples are."""

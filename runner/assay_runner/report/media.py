@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from assay_api.errors import AssayError
@@ -123,8 +124,14 @@ def _reference(part: Any) -> Reference | None:
             "sha256": str(digest),
             "size": int(size),
         } if len(digest) == 64 and size >= 0:
-            return Reference(kind, mime[:80], digest, size)
+            return _same(kind, mime[:80], digest, size)
     return None
+
+
+@lru_cache(maxsize=4096)
+def _same(kind: str, mime: str, digest: str, size: int) -> Reference:
+    """One object for the many questions about one medium."""
+    return Reference(kind, mime, digest, size)
 
 
 def _list(value: Any) -> list[Any]:

@@ -196,7 +196,7 @@ def test_waiting_tells_each_thing_once_and_ends_with_the_results(start, manifest
     report("waited", complete())
     waiting.end(0)
     for once in (
-        "Planned: 9,673 samples in 38 chunks.",
+        "Planned: 9,673 samples in 61 chunks.",
         "4,200/9,673",
         "9,673 samples scored.",
     ):

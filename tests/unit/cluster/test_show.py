@@ -22,16 +22,16 @@ def test_the_page_of_a_running_job():
         "evaljob/easy-vqa in namespace research: Running for 2 min 0 s",
         "  model     tiny-vlm/model (transformers)",
         "  tasks     easy_vqa",
-        "  plan      9,673 samples in 38 chunks, digest 7d749c7b8a2a",
+        "  plan      9,673 samples in 61 chunks, digest 7d749c7b8a2a",
         "  storage   conditional",
-        "  progress  ██████████░░░░░░░░░░░░░░  4,200/9,673 samples (43 %)  16/38 chunks  130/s  2 errors  42 s left",
+        "  progress  ██████████░░░░░░░░░░░░░░  4,200/9,673 samples (43 %)  26/61 chunks  130/s  2 errors  42 s left",
         "  workers   2 running, 1 waiting, 1 preempted",
         "  note      1 of 3 workers waits: 0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
         "",
         "  Accepted         yes  2 min 0 s ago    Runtime default takes it.",
-        "  Planned          yes  1 min 40 s ago   9,673 samples in 38 chunks.",
+        "  Planned          yes  1 min 40 s ago   9,673 samples in 61 chunks.",
         "  Running          yes  1 min 30 s ago   2 of 3 workers run.",
-        "  ChunksCommitted  no   2 min 0 s ago    16 of 38 chunks are committed.",
+        "  ChunksCommitted  no   2 min 0 s ago    26 of 61 chunks are committed.",
     ]
 
 
@@ -39,7 +39,7 @@ def test_a_finished_job_says_how_long_it_took_and_shows_no_rate_and_nothing_that
     later = page(Job.of(evaljob(complete())), NOW + timedelta(hours=1))
     assert later[0] == "evaljob/easy-vqa in namespace research: Complete after 3 min 0 s, 59 min 0 s ago"
     text = "\n".join(later)
-    assert "9,673/9,673 samples (100 %)  38/38 chunks" in text and "/s" not in text and "note" not in text
+    assert "9,673/9,673 samples (100 %)  61/61 chunks" in text and "/s" not in text and "note" not in text
     assert "9,673 samples scored." in text and "The workers have ended." not in text
 
 
@@ -68,13 +68,13 @@ def test_many_tasks_are_counted_not_listed():
 @pytest.mark.parametrize(
     ("seen", "line"),
     [
-        ({}, "0/9,673 samples (0 %)  0/38 chunks"),
-        ({"samplesDone": 1, "samplesTotal": 3, "samplesPerSecond": 0.25}, "1/3 samples (33 %)  0/38 chunks  0.2/s"),
+        ({}, "0/9,673 samples (0 %)  0/61 chunks"),
+        ({"samplesDone": 1, "samplesTotal": 3, "samplesPerSecond": 0.25}, "1/3 samples (33 %)  0/61 chunks  0.2/s"),
         (
             {"samplesDone": 3, "samplesTotal": 3, "errors": 1, "eta": "2026-03-01T13:00:00Z"},
-            "3/3 samples (100 %)  0/38 chunks  1 error",
+            "3/3 samples (100 %)  0/61 chunks  1 error",
         ),
-        ({"samplesDone": 1, "samplesTotal": 3, "eta": "2026-03-01T11:00:00Z"}, "1/3 samples (33 %)  0/38 chunks"),
+        ({"samplesDone": 1, "samplesTotal": 3, "eta": "2026-03-01T11:00:00Z"}, "1/3 samples (33 %)  0/61 chunks"),
     ],
 )
 def test_progress_is_one_line_of_what_is_known(seen, line):
