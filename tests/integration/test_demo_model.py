@@ -47,7 +47,7 @@ def test_the_demo_model_scores_what_its_notes_say(tmp_path):
     assert scores["yes_no"] == pytest.approx(0.9994, abs=0.0005)
     assert scores["shape"] == pytest.approx(0.9984, abs=0.001)
     assert scores["colour"] == 1.0
-    assert results["coverage"] == {"samples": 9673, "scored": 9673, "errors": 0, "chunks": 38}
+    assert results["coverage"] == {"samples": 9673, "scored": 9673, "errors": 0, "chunks": 61}
 
 
 def test_two_checkouts_make_the_same_plan(tmp_path):

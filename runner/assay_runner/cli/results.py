@@ -10,6 +10,7 @@ from assay_api import layout
 from assay_api.base import sha256
 from assay_api.errors import EXIT_DONE, Corrupt, Incomplete
 from assay_api.results import MetricResult, Results, RunReport
+from assay_runner.cli import garbage
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
@@ -25,6 +26,7 @@ def reduce(options: argparse.Namespace) -> int:
     from assay_runner.plan.write import committing_store
     from assay_runner.reduce.reducer import reduce_run
 
+    garbage.seldom()
     uri, prefix = layout.split_run(options.run)
     root = open_store(uri, None)
     store, probed = committing_store(Prefixed(root, prefix))

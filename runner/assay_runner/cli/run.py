@@ -12,6 +12,7 @@ from assay_api import layout
 from assay_api.backends import BackendName
 from assay_api.errors import EXIT_DONE, EXIT_STOPPED, Failed
 from assay_api.evaljob import EvalJob
+from assay_runner.cli import garbage
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.progress import Display, Watch
 from assay_runner.cli.results import show
@@ -61,6 +62,7 @@ def _run(options: argparse.Namespace, supervisor: Supervisor, started: float) ->
     except Failed:
         _say(_how_to_resume(options))
         raise
+    garbage.seldom()
     store, probed = committing_store(prepared.store)
     reduce_run(prepared.root, store, probed, wall_seconds=time.monotonic() - started)
     _say(f"done in {duration(time.monotonic() - started)}")

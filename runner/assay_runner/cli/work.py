@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import secrets
 import shutil
@@ -24,6 +23,7 @@ from assay_api.backends import BackendName
 from assay_api.errors import EXIT_DONE, AssayError, SpecError
 from assay_runner.backends.base import Backend
 from assay_runner.backends.registry import open_backend
+from assay_runner.cli import garbage
 from assay_runner.cli.cache import model_cache
 from assay_runner.cli.report import ended, write_report
 from assay_runner.cores import usable_cores
@@ -35,8 +35,6 @@ from assay_runner.work.setup import model_context, read_placement, read_plan, se
 from assay_runner.work.stage import Stage, open_stages
 from assay_runner.work.worker import Worker
 
-_OBJECTS = 50_000
-"""New objects after which cycles among them are looked for; Python's own default of 700 suits small programs."""
 _SWITCH = 0.0005
 """Seconds after which task code in its thread lets the event loop go on: an answer that waits is a request not sent."""
 
@@ -99,9 +97,7 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
 
 def _run(backend: str, work: Coroutine[Any, Any, None]) -> None:
     """An endpoint's requests spend much of their time in the event loop: the faster one is used where there is one."""
-    # What lives by now lives on: looking through it for garbage again and again would hold up everything else.
-    gc.freeze()
-    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    garbage.seldom()
     if backend == BackendName.OPENAI and find_spec("uvloop"):
         import uvloop
 
