@@ -5,9 +5,11 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,31 @@ def test_a_worker_that_is_killed_again_and_again_fails_the_run_with_a_sentence_a
     )
     assert f"  assay run {job} --store {tmp_path} --workers 1" in lines
     assert sum("starting it again" in line for line in lines) == 3
+
+
+def test_workers_that_wait_for_their_run_end_when_the_planning_process_is_killed(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        job = write_job(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}/v1", documents=4)
+        process = start_run(job, str(tmp_path), 2)
+        until(lambda: len(children(process)) == 2)
+        waiting = children(process)
+        process.kill()
+        process.communicate()
+        until(lambda: not any(map(runs, waiting)))
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def kill(pid: int) -> None:
