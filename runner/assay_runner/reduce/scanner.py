@@ -40,17 +40,25 @@ def receive(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
     return parts if (len(parts[0]), len(parts[1])) == (head, body) else None
 
 
-def ask(to: IO[bytes], back: IO[bytes], expected: Expected, data: bytes) -> Scanned | None:
+def ask(to: IO[bytes], expected: Expected, data: bytes) -> None:
     """Have another process scan.
 
     Raises:
-        EOFError, BrokenPipeError: it has ended.
+        BrokenPipeError: it has ended.
     """
     send(to, msgspec.msgpack.encode(expected), data)
-    answer = receive(back)
-    if answer is None:
+
+
+def answer(back: IO[bytes]) -> Scanned | None:
+    """What it found in the file that it was asked about first.
+
+    Raises:
+        EOFError: it has ended.
+    """
+    message = receive(back)
+    if message is None:
         raise EOFError
-    return _SCANNED.decode(answer[0])
+    return _SCANNED.decode(message[0])
 
 
 def main() -> None:
@@ -61,10 +69,10 @@ def main() -> None:
     while (message := receive(incoming)) is not None:
         scanned = scan(_EXPECTED.decode(message[0]), message[1])
         try:
-            answer = msgspec.msgpack.encode(scanned)
+            found = msgspec.msgpack.encode(scanned)
         except (OverflowError, RecursionError):
-            answer = msgspec.msgpack.encode(None)
-        send(outgoing, answer)
+            found = msgspec.msgpack.encode(None)
+        send(outgoing, found)
 
 
 if __name__ == "__main__":

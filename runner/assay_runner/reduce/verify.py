@@ -23,7 +23,7 @@ from assay_api.records import ChunkWork, Marker, RecordsHeader, SampleRecord
 from assay_runner.frames import compress
 from assay_runner.records import decode_records, encode_lines
 from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
-from assay_runner.reduce.scan import Expected
+from assay_runner.reduce.scan import Expected, Scanned
 from assay_runner.reduce.scanners import Scanners
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.board import plan_chunks
@@ -33,8 +33,6 @@ R = TypeVar("R")
 
 _READERS, _READERS_OF_FILES = 32, 4
 """Markers or chunks that are read at the same time: object stores take tens of milliseconds for each, files none."""
-_FILES_IN_A_ROW = 8
-"""Files that a thread reads before it hands them on: to change threads takes longer than to read one."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
 _NO_LINES = Lines()
@@ -89,7 +87,7 @@ def read_markers(store: Store, plan: Plan) -> Markers:
     chunks = plan_chunks(plan)
     markers = Markers()
     missing: list[ChunkId] = []
-    readers = _readers(store)
+    readers = _READERS_OF_FILES if store.uri.startswith("file:") else _READERS
     with ThreadPoolExecutor(readers + 1, thread_name_prefix="markers") as pool:
         listed = pool.submit(_list, store, frozenset(chunks))
         found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * readers)
@@ -122,25 +120,56 @@ def verified_chunks(
         Failed: a scanning process was killed.
     """
     scanners = scanners or Scanners(0)
-    threads = max(_readers(store), 2 * scanners.count)
-    in_a_row = _FILES_IN_A_ROW if _in_files(store) else 1
+    fetched: deque[_Fetched] = deque()
 
-    def verify(some: list[tuple[ChunkId, Marker, Lines]]) -> list[VerifiedChunk]:
-        return [_verify(store, plan, *one, scanners) for one in some]
+    def files() -> Iterator[tuple[Expected, bytes]]:
+        for one in _fetch(store, plan, _with_lines(plan, markers, chosen)):
+            fetched.append(one)
+            yield one.expected, one.data
 
-    chunks = _with_lines(plan, markers, chosen)
-    rows = iter(lambda: list(islice(chunks, in_a_row)), [])
-    with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:
-        for verified in _in_order(pool, verify, rows, 2 * threads):
-            yield from verified
+    for scanned in scanners.scan(files()):
+        yield _verified(store, plan, fetched.popleft(), scanned)
 
 
-def _in_files(store: Store) -> bool:
-    return store.uri.startswith("file:")
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A record file with what is known of it."""
+
+    chunk: ChunkId
+    marker: Marker
+    expected: Expected
+    data: bytes
 
 
-def _readers(store: Store) -> int:
-    return _READERS_OF_FILES if _in_files(store) else _READERS
+def _fetch(store: Store, plan: Plan, chunks: Iterator[tuple[ChunkId, Marker, Lines]]) -> Iterator[_Fetched]:
+    def one(chunk: tuple[ChunkId, Marker, Lines]) -> _Fetched:
+        return _fetch_one(store, plan, *chunk)
+
+    if store.uri.startswith("file:"):
+        # To change threads takes longer than to read a file.
+        yield from map(one, chunks)
+        return
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+        yield from _in_order(pool, one, chunks, 2 * _READERS)
+
+
+def _fetch_one(store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines) -> _Fetched:
+    try:
+        data = store.get(marker.key)
+    except NotFoundInStore as error:
+        where = store.location(marker.key)
+        raise Corrupt(f"{where} is gone, though chunk {chunk} was committed with it.") from error
+    task = plan.task(chunk.task)
+    expected = Expected(
+        task=task.name,
+        start=task.boundaries[chunk.index],
+        stop=task.boundaries[chunk.index + 1],
+        repeats=task.repeats,
+        digest=marker.sha256,
+        errors=marker.errors,
+        wanted=lines,
+    )
+    return _Fetched(chunk, marker, expected, data)
 
 
 def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int) -> Iterator[R]:
@@ -183,31 +212,14 @@ def _marker(store: Store, plan: Plan, chunk: ChunkId) -> Marker | None:
     return marker
 
 
-def _verify(
-    store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines, scanners: Scanners
-) -> VerifiedChunk:
-    try:
-        data = store.get(marker.key)
-    except NotFoundInStore as error:
-        where = store.location(marker.key)
-        raise Corrupt(f"{where} is gone, though chunk {chunk} was committed with it.") from error
-    task = plan.task(chunk.task)
-    expected = Expected(
-        task=task.name,
-        start=task.boundaries[chunk.index],
-        stop=task.boundaries[chunk.index + 1],
-        repeats=task.repeats,
-        digest=marker.sha256,
-        errors=marker.errors,
-        wanted=lines,
-    )
-    samples = (expected.stop - expected.start) * task.repeats
-    scanned = scanners.scan(expected, data) if marker.n == samples else None
-    header = _header(scanned.header) if scanned is not None else None
+def _verified(store: Store, plan: Plan, fetched: _Fetched, scanned: Scanned | None) -> VerifiedChunk:
+    chunk, marker, expected = fetched.chunk, fetched.marker, fetched.expected
+    samples = (expected.stop - expected.start) * expected.repeats
+    header = _header(scanned.header) if scanned is not None and marker.n == samples else None
     if scanned is None or header is None or not _belongs(header, plan, chunk, marker):
-        return _read_strictly(store, plan, chunk, marker, lines, data)
-    rows = data[scanned.rows_at :]
-    return VerifiedChunk(chunk, marker.key, marker.sha256, samples, scanned.tally, rows, data, header.work)
+        return _read_strictly(store, plan, chunk, marker, expected.wanted, fetched.data)
+    rows = fetched.data[scanned.rows_at :]
+    return VerifiedChunk(chunk, marker.key, marker.sha256, samples, scanned.tally, rows, fetched.data, header.work)
 
 
 def _header(line: bytes) -> RecordsHeader | None:

@@ -10,14 +10,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from assay_api.base import sha256
 from assay_api.errors import Corrupt, Failed
 from assay_api.layout import ChunkId
-from assay_api.records import Marker
+from assay_api.records import Marker, RecordsHeader, SampleRecord
 from assay_runner.backends.base import ResponseError
-from assay_runner.records import read_samples
+from assay_runner.records import encode_records, read_samples
 from assay_runner.reduce import reducer, scanners
 from assay_runner.reduce.chunk_tally import Lines
 from assay_runner.reduce.scan import Expected
@@ -83,42 +85,50 @@ def test_chosen_and_failed_samples_bring_their_lines(run):
     assert [json.loads(line) for line in lines] == [rows[place] for place in (3, 8, 28, 53, 57)]
 
 
-EXPECTED = Expected("t", 0, 1, 1, "0" * 64, 0, Lines())
+FILE = Expected("t", 0, 1, 1, "0" * 64, 0, Lines()), b""
 
 
 def test_a_process_that_is_killed_ends_the_reduction_with_a_sentence():
     with Scanners(1) as one:
-        assert one.scan(EXPECTED, b"") is None
+        assert list(one.scan([FILE])) == [None]
         os.kill(one.pids[0], signal.SIGKILL)
         for _ in range(2):
             with pytest.raises(Failed, match=r"killed \(SIGKILL, as the system does when memory runs out"):
-                one.scan(EXPECTED, b"")
+                list(one.scan([FILE]))
 
 
-def test_a_process_that_is_killed_while_it_scans_does_not_leave_others_waiting():
-    with Scanners(1) as one:
-        os.kill(one.pids[0], signal.SIGSTOP)
-        failures = []
+def test_a_process_that_is_killed_while_it_is_waited_for_is_noticed():
+    with Scanners(2) as two:
+        os.kill(two.pids[0], signal.SIGSTOP)
+        killing = threading.Timer(0.2, os.kill, (two.pids[0], signal.SIGKILL))
+        killing.start()
+        with pytest.raises(Failed, match="SIGKILL"):
+            list(two.scan([FILE] * 20))
+        killing.join()
 
-        def ask():
-            with pytest.raises(Failed, match="SIGKILL"):
-                one.scan(EXPECTED, b"")
-            failures.append(1)
 
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.1)
-        os.kill(one.pids[0], signal.SIGKILL)
-        for thread in threads:
-            thread.join(20)
-        assert len(failures) == 3
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_files_and_findings_that_are_larger_than_a_pipe_do_not_make_both_sides_wait(size):
+    files = []
+    for number in range(12):
+        record = SampleRecord(id=f"t/{number}/0", document=number, repeat=0, prompt=[{"text": random_text(size)}])
+        header = RecordsHeader(plan="0" * 64, task="t", chunk=number, attempt="a")
+        data = encode_records(header, [record])
+        files.append((Expected("t", number, number + 1, 1, sha256(data), 0, Lines([0])), data))
+    with Scanners(2) as two:
+        found = list(two.scan(files))
+    assert [len(one.tally.lines[0]) > size for one in found] == [True] * 12
+
+
+def random_text(size: int) -> str:
+    return Random(size).randbytes(size // 2).hex()
 
 
 def test_a_process_that_cannot_start_is_a_failure_with_its_exit_code(monkeypatch):
     monkeypatch.setattr(scanners, "_COMMAND", [sys.executable, "-c", "raise SystemExit(3)"])
     with Scanners(1) as one, pytest.raises(Failed, match="ended with exit code 3"):
-        one.scan(EXPECTED, b"")
+        list(one.scan([FILE]))
 
 
 def test_processes_end_with_the_context_and_with_a_reducer_that_is_killed():
@@ -151,12 +161,12 @@ def _runs(pid):
 def test_a_scanning_process_gets_no_credentials(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with Scanners(1) as one:
-        assert one.scan(EXPECTED, b"") is None
+        assert list(one.scan([FILE])) == [None]
         assert b"AWS_" not in Path(f"/proc/{one.pids[0]}/environ").read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("samples", "cores", "count"), [(1000, 8, 0), (1_000_000, 1, 0), (1_000_000, 2, 3), (1_000_000, 64, 16)]
+    ("samples", "cores", "count"), [(1000, 8, 0), (1_000_000, 1, 0), (1_000_000, 2, 2), (1_000_000, 64, 16)]
 )
 def test_small_runs_and_single_cores_get_no_processes(samples, cores, count):
     assert scanners_for(samples, cores) == count
