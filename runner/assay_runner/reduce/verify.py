@@ -31,8 +31,8 @@ from assay_runner.work.board import plan_chunks
 T = TypeVar("T")
 R = TypeVar("R")
 
-_READERS, _READERS_OF_FILES = 32, 4
-"""Markers or chunks that are read at the same time: object stores take tens of milliseconds for each, files none."""
+_READERS = 32
+"""Markers or chunks that are read from an object store at the same time: it takes tens of milliseconds for each."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
 _NO_LINES = Lines()
@@ -87,10 +87,9 @@ def read_markers(store: Store, plan: Plan) -> Markers:
     chunks = plan_chunks(plan)
     markers = Markers()
     missing: list[ChunkId] = []
-    readers = _READERS_OF_FILES if store.uri.startswith("file:") else _READERS
-    with ThreadPoolExecutor(readers + 1, thread_name_prefix="markers") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="listing") as pool:
         listed = pool.submit(_list, store, frozenset(chunks))
-        found = _in_order(pool, lambda chunk: _marker(store, plan, chunk), iter(chunks), 2 * readers)
+        found = _in_order(store, lambda chunk: _marker(store, plan, chunk), iter(chunks))
         for chunk, marker in zip(chunks, found, strict=True):
             if marker is None:
                 missing.append(chunk)
@@ -123,7 +122,8 @@ def verified_chunks(
     fetched: deque[_Fetched] = deque()
 
     def files() -> Iterator[tuple[Expected, bytes]]:
-        for one in _fetch(store, plan, _with_lines(plan, markers, chosen)):
+        wanted = _with_lines(plan, markers, chosen)
+        for one in _in_order(store, lambda chunk: _fetch(store, plan, *chunk), wanted):
             fetched.append(one)
             yield one.expected, one.data
 
@@ -141,19 +141,7 @@ class _Fetched:
     data: bytes
 
 
-def _fetch(store: Store, plan: Plan, chunks: Iterator[tuple[ChunkId, Marker, Lines]]) -> Iterator[_Fetched]:
-    def one(chunk: tuple[ChunkId, Marker, Lines]) -> _Fetched:
-        return _fetch_one(store, plan, *chunk)
-
-    if store.uri.startswith("file:"):
-        # To change threads takes longer than to read a file.
-        yield from map(one, chunks)
-        return
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
-        yield from _in_order(pool, one, chunks, 2 * _READERS)
-
-
-def _fetch_one(store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines) -> _Fetched:
+def _fetch(store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Lines) -> _Fetched:
     try:
         data = store.get(marker.key)
     except NotFoundInStore as error:
@@ -172,16 +160,21 @@ def _fetch_one(store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: 
     return _Fetched(chunk, marker, expected, data)
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], arguments: Iterator[T], ahead: int) -> Iterator[R]:
-    """`map` in the pool's threads, with at most `ahead` calls begun or waiting to be taken."""
-    waiting: deque[Future[R]] = deque(pool.submit(function, one) for one in islice(arguments, ahead))
-    try:
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(function, one) for one in islice(arguments, 1))
-    finally:
-        for future in waiting:
-            future.cancel()
+def _in_order(store: Store, function: Callable[[T], R], arguments: Iterator[T]) -> Iterator[R]:
+    """`map` of a function that reads an object: many at a time and a bounded number ahead from an object store, one by one
+    from files, for to change threads takes longer than to read one."""
+    if store.uri.startswith("file:"):
+        yield from map(function, arguments)
+        return
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="objects") as pool:
+        waiting: deque[Future[R]] = deque(pool.submit(function, one) for one in islice(arguments, 2 * _READERS))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(function, one) for one in islice(arguments, 1))
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _with_lines(
