@@ -113,11 +113,12 @@ def describe(snapshot: Snapshot) -> str:
     ]
     if snapshot.errors:
         parts.append(f"{snapshot.errors:,} errors")
-    if snapshot.eta is not None and snapshot.done < snapshot.total:
-        parts.append(f"{duration(snapshot.eta)} left")
-    # Workers tell of one endpoint in nearly the same words: one of them is enough.
     troubles = [worker.message for worker in snapshot.workers if worker.state in _AT_WORK and worker.message]
-    parts += troubles[:1]
+    if troubles:
+        # Workers tell of one endpoint in nearly the same words: one of them is enough.
+        parts.append(troubles[0])
+    elif snapshot.eta is not None and snapshot.done < snapshot.total:
+        parts.append(f"{duration(snapshot.eta)} left")
     return "  ".join(parts)
 
 

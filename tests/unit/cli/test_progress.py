@@ -25,7 +25,7 @@ def test_a_line_says_how_far_how_fast_and_how_long_still():
     snapshot = Snapshot(done=250, total=1000, chunks=2, chunks_total=8, errors=3, rate=50.0, workers=(worker,))
     assert describe(snapshot) == "250/1,000 samples (25 %)  2/8 chunks  50/s  1 worker  3 errors  15 s left"
     waits = worker.model_copy(update={"message": "waiting for http://there/v1 since 12 s (refused)"})
-    still = replace(snapshot, rate=0.0, workers=(waits, waits))
+    still = replace(snapshot, workers=(waits, waits))
     assert describe(still).endswith("  2 workers  3 errors  waiting for http://there/v1 since 12 s (refused)")
     console = Console(width=120, record=True)
     console.print(render(snapshot))
