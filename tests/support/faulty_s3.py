@@ -324,6 +324,8 @@ class FaultyS3:
                     handler._headers_buffer = [line for line in handler._headers_buffer if b"Date:" not in line]
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(reply.body) + (1 if cut and not reply.body else 0)))
+            if handler.close_connection:
+                handler.send_header("Connection", "close")
             handler.end_headers()
             if handler.command != "HEAD":
                 handler.wfile.write(reply.body[: len(reply.body) // 2] if cut else reply.body)

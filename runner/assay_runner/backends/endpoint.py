@@ -110,7 +110,7 @@ class Endpoint:
     def trouble(self) -> str:
         """That the server is waited for, how long already or still, and why; empty when it is not."""
         if self._unreachable or self._flow.down:
-            return f"waiting for {self._client.shown} since {self._flow.silence:.0f} s ({self._reason})"
+            return f"waiting for {self._client.shown}, silent for {self._flow.silence:.0f} s ({self._reason})"
         if self._flow.paused > _WORTH_TELLING:
             return f"{self._client.shown} asked to be left alone for {self._flow.paused:.0f} s more"
         return ""

@@ -25,7 +25,9 @@ class MediaFiles:
 
     def __init__(self, *roots: Path) -> None:
         self._roots = [_normal(root) for root in roots]
-        self._seen: dict[tuple[Path | None, str], Media] = {}
+        self._named: dict[tuple[Path | None, str], Media] = {}
+        """By base and name: to find the path of a name takes longer than all else."""
+        self._seen: dict[Path, Media] = {}
 
     def get(self, name: str, base: Path | None = None) -> Media:
         """The medium at a path from the data, relative to `base` (default: the first root).
@@ -33,15 +35,18 @@ class MediaFiles:
         Raises:
             MediaError: it is missing, of an unknown kind, or outside of the roots.
         """
-        if known := self._seen.get((base, name)):
+        if known := self._named.get((base, name)):
             return known
         path = _normal((base or self._roots[0]) / name)
         if "\0" in name or not any(path.is_relative_to(root) for root in self._roots):
             raise MediaError(f"{name!r} leads out of the dataset's folder")
-        if len(self._seen) == _REMEMBERED:
+        if len(self._named) == _REMEMBERED:
+            self._named.clear()
             self._seen.clear()
-        self._seen[base, name] = medium = from_file(path)
-        return medium
+        if path not in self._seen:
+            self._seen[path] = from_file(path)
+        self._named[base, name] = self._seen[path]
+        return self._seen[path]
 
     def open(self, value: Any, column: str) -> Media | None:
         """The medium that a value stands for: bytes, a path, or the hub's {bytes, path} pair; None for nothing.

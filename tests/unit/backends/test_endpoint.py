@@ -84,7 +84,7 @@ def test_who_watches_is_told_that_an_endpoint_is_waited_for_since_when_and_why()
     troubles = run(ask_all(server, 10_000)).troubles
     told = {round(second): trouble for second, trouble in troubles}
     assert told[1] == "" == troubles[-1][1]
-    assert told[12] == "waiting for http://there/v1 since 11 s (there:80: Connection refused)"
+    assert told[12] == "waiting for http://there/v1, silent for 11 s (there:80: Connection refused)"
 
 
 def test_who_watches_is_told_of_a_pause_that_the_endpoint_asked_for() -> None:

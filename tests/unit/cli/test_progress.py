@@ -24,9 +24,9 @@ def test_a_line_says_how_far_how_fast_and_how_long_still():
     worker = Progress(worker="local-0", session="s", index=0, beat=1, state="working", open=("t/000001",))
     snapshot = Snapshot(done=250, total=1000, chunks=2, chunks_total=8, errors=3, rate=50.0, workers=(worker,))
     assert describe(snapshot) == "250/1,000 samples (25 %)  2/8 chunks  50/s  1 worker  3 errors  15 s left"
-    waits = worker.model_copy(update={"message": "waiting for http://there/v1 since 12 s (refused)"})
+    waits = worker.model_copy(update={"message": "waiting for http://there/v1, silent for 12 s (refused)"})
     still = replace(snapshot, workers=(waits, waits))
-    assert describe(still).endswith("  2 workers  3 errors  waiting for http://there/v1 since 12 s (refused)")
+    assert describe(still).endswith("  2 workers  3 errors  waiting for http://there/v1, silent for 12 s (refused)")
     console = Console(width=120, record=True)
     console.print(render(snapshot))
     assert "t/000001" in console.export_text()

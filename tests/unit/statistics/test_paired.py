@@ -150,7 +150,6 @@ def test_wins_losses_and_ties_are_counted():
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))
-@settings(max_examples=25, deadline=None)
 def test_holm_equals_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1] if p_values else []
     assert paired.holm(p_values) == pytest.approx(list(expected), abs=1e-12)

@@ -195,7 +195,7 @@ def test_no_try_is_begun_after_the_patience_is_spent(s3, server, _client):
         return Fault.ERROR_BEFORE
 
     server.script = forty_seconds_each
-    with pytest.raises(StoreUnavailable, match=r"it answered 500 InternalError \(\d tries in 120 s\); run the same"):
+    with pytest.raises(StoreUnavailable, match=r"it answered 500 InternalError \(3 tries in 120 s\); run the same"):
         store.get("object")
 
 

@@ -90,7 +90,7 @@ def test_a_run_that_was_stopped_is_resumed_by_another_number_of_workers(run, exp
 def test_a_worker_reports_and_logs_once_what_its_backend_waits_for(run):
     async def scene():
         said, gate = [], asyncio.Event()
-        backend = AnsweringBackend(gate=gate, trouble="waiting for http://there/v1 since 3 s (refused)")
+        backend = AnsweringBackend(gate=gate, trouble="waiting for http://there/v1, silent for 3 s (refused)")
         working = asyncio.create_task(worker(run, "w0", backend, index=0, say=said.append, beat=0.02).run())
         while not any("there" in report.message for report in read_progress(run.store)):
             await asyncio.sleep(0.01)
@@ -102,7 +102,7 @@ def test_a_worker_reports_and_logs_once_what_its_backend_waits_for(run):
 
     said = asyncio.run(scene())
     assert [line for line in said if "wait" in line or "again" in line] == [
-        "waiting for http://there/v1 since 3 s (refused)",
+        "waiting for http://there/v1, silent for 3 s (refused)",
         "the backend answers again",
     ]
 
