@@ -6,7 +6,6 @@ machine and Python version.
 
 from __future__ import annotations
 
-import json
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,10 +34,9 @@ class Record(BaseModel):
             Corrupt: the bytes are no JSON, or not of this model.
         """
         try:
-            return cls.model_validate(json.loads(data))
-        except (ValueError, ValidationError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise Corrupt(f"{where} is not a valid {cls.__name__}: {reason}.") from error
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise Corrupt(f"{where} is not a valid {cls.__name__}: {error.errors()[0]['msg']}.") from error
 
 
 class Spec(BaseModel):

@@ -58,6 +58,12 @@ def sample_id(task: str, document: int, repeat: int) -> str:
     return f"{task}/{document}/{repeat}"
 
 
+def sample_ids(task: str, documents: range, repeats: int) -> list[str]:
+    """`sample_id` of every sample of some documents, in planned order."""
+    ends = [f"/{repeat}" for repeat in range(repeats)]
+    return [f"{task}/{document}{end}" for document in documents for end in ends]
+
+
 def split_run(uri: str) -> tuple[str, str]:
     """A run's URI as (storage root, `<namespace>/<name>/<uid>/`).
 

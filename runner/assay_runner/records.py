@@ -93,7 +93,7 @@ def _row(record: SampleRecord) -> Row | None:
             AnswerRow(one.text, one.logprob, one.greedy, one.tokens, one.finish_reason, one.reasoning)
             for one in record.answers
         ],
-        filtered=record.filtered,
+        filtered=record.filtered or UNSET,  # type: ignore[arg-type]
         items=record.items,
         error=None if failed is None else ErrorRow(failed.kind, failed.message),
         attempts=record.attempts,

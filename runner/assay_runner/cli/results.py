@@ -22,7 +22,6 @@ def reduce(options: argparse.Namespace) -> int:
     Raises:
         Refused: the store does not hold exactly what was planned; no results were written.
     """
-    from assay_runner.cli.report import reduced, write_report
     from assay_runner.plan.write import committing_store
     from assay_runner.reduce.reducer import reduce_run
 
@@ -32,8 +31,11 @@ def reduce(options: argparse.Namespace) -> int:
     store, probed = committing_store(Prefixed(root, prefix))
     results = reduce_run(root, store, probed, max_error_rate=options.max_error_rate)
     show(store, options.run, as_json=options.json)
-    run = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN))
-    write_report(options, reduced(results, run, sha256(results.encode())))
+    if options.report:
+        from assay_runner.cli.report import reduced, write_report
+
+        run = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN))
+        write_report(options, reduced(results, run, sha256(results.encode())))
     return EXIT_DONE
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
-from assay_runner.rows import Row
+from assay_runner.rows import Row, decode_filtered
 
 if TYPE_CHECKING:
     from assay_api.records import SampleRecord
@@ -65,25 +68,28 @@ class ChunkTally(msgspec.Struct):
     """Place in the chunk → the sample's line, without its end."""
 
 
-def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, text: bytes, wanted: Lines) -> ChunkTally:
-    """Count the verified rows of a chunk, whose lines are `text`.
+def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, lines: Sequence[bytes], wanted: Lines) -> ChunkTally:
+    """Count the verified rows of a chunk, whose lines are given too.
 
     Raises:
         OverflowError: there is a number that arrays or messages cannot hold.
     """
-    good = [place for place, row in enumerate(rows) if row.error is None]
-    failed = [place for place, row in enumerate(rows) if row.error is not None] if len(good) < len(rows) else []
-    usages = [row.usage for row in rows if not isinstance(row.usage, msgspec.UnsetType)]
+    failed = {place: error for place, row in enumerate(rows) if (error := row.error) is not None}
+    good = [place for place in range(len(rows)) if place not in failed]
+    usages = [usage for row in rows if (usage := row.usage) is not UNSET]
     return ChunkTally(
-        columns=_columns(rows, good, repeats),
+        columns=_columns(rows, lines, good, repeats),
         clusters=_clusters(rows, good, repeats),
-        errors=Counter(error.kind for place in failed if (error := rows[place].error) is not None),
+        errors=Counter(error.kind for error in failed.values()),
         latency=array("d", [one.latency for one in usages if one.latency is not None]).tobytes(),
         first_token=array("d", [one.first_token for one in usages if one.first_token is not None]).tobytes(),
         retried=sum([row.attempts > 1 for row in rows]),
         tokens_in=sum([one.tokens_in or 0 for one in usages]),
         tokens_out=sum([one.tokens_out or 0 for one in usages]),
-        lines=_lines(text, {*wanted.places, *failed[: wanted.errors]}),
+        lines={
+            place: lines[place].removesuffix(b"\n")
+            for place in sorted({*wanted.places, *islice(failed, wanted.errors)})
+        },
     )
 
 
@@ -100,26 +106,33 @@ def pack(values: list[Any]) -> tuple[str, array[Any] | list[Any]]:
 _CODES = {float: "d", int: "q", bool: "b"}
 
 
-def _columns(rows: Sequence[Row | SampleRecord], good: list[int], repeats: int) -> dict[str, Column]:
+def _columns(
+    rows: Sequence[Row | SampleRecord], lines: Sequence[bytes], good: list[int], repeats: int
+) -> dict[str, Column]:
     items = [rows[place].items for place in good]
-    usual = items[0].keys() if items else {}.keys()
-    if all([one.keys() == usual for one in items]):  # noqa: C419 - a list is faster
-        return {key: _column(rows, key, good, repeats) for key in usual}
-    every = dict.fromkeys(key for one in items for key in one)
-    return {key: _column(rows, key, [place for place in good if key in rows[place].items], repeats) for key in every}
+    # Nearly always all samples have items of the same metrics, and then no item need be looked for twice.
+    with suppress(KeyError):
+        if len(set(map(len, items))) == 1:
+            every = {key: [one[key] for one in items] for key in items[0]}
+            return {key: _column(lines, key, good, values, repeats) for key, values in every.items()}
+    columns = {}
+    for key in dict.fromkeys(key for one in items for key in one):
+        places = [place for place in good if key in rows[place].items]
+        columns[key] = _column(lines, key, places, [rows[place].items[key] for place in places], repeats)
+    return columns
 
 
-def _column(rows: Sequence[Row | SampleRecord], key: str, places: list[int], repeats: int) -> Column:
-    kind, values = pack([rows[place].items[key] for place in places])
+def _column(lines: Sequence[bytes], key: str, places: list[int], items: list[Any], repeats: int) -> Column:
+    kind, values = pack(items)
     return Column(
         kind=kind,
         values=values.tobytes() if isinstance(values, array) else values,
-        places=array("i", places).tobytes() if len(places) < len(rows) else None,
-        ballots=_ballots(rows, key, places, repeats).tobytes() if repeats > 1 else None,
+        places=array("i", places).tobytes() if len(places) < len(lines) else None,
+        ballots=_ballots(lines, key, places, repeats).tobytes() if repeats > 1 else None,
     )
 
 
-def _ballots(rows: Sequence[Row | SampleRecord], key: str, places: list[int], repeats: int) -> array[int]:
+def _ballots(lines: Sequence[bytes], key: str, places: list[int], repeats: int) -> array[int]:
     filtered = key.partition(",")[2] or "none"
     ballots = array("i")
     document = -1
@@ -127,7 +140,7 @@ def _ballots(rows: Sequence[Row | SampleRecord], key: str, places: list[int], re
     for place in places:
         if place // repeats != document:
             document, first = place // repeats, {}
-        answer = rows[place].filtered.get(filtered)
+        answer = decode_filtered(lines[place]).get(filtered)
         kept = answer if answer is None or isinstance(answer, str) else str(answer)
         ballots.append(-1 if kept is None else first.setdefault(kept, place % repeats))
     return ballots
@@ -140,10 +153,3 @@ def _clusters(rows: Sequence[Row | SampleRecord], good: list[int], repeats: int)
     digests: dict[str | None, bytes] = {None: NO_CLUSTER}
     digests |= {name: hashlib.blake2b(name.encode(), digest_size=CLUSTER).digest() for name in set(names.values())}
     return b"".join([digests[names.get(document)] for document in range(len(rows) // repeats)])
-
-
-def _lines(text: bytes, places: Collection[int]) -> dict[int, bytes]:
-    if not places:
-        return {}
-    every = text.split(b"\n")
-    return {place: every[place] for place in sorted(places)}

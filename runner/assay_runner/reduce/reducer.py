@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 from assay_api import layout
@@ -65,8 +67,14 @@ def reduce_run(
         samples = scratch / layout.SAMPLES
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
         run, shown = RunTally(plan, probed), Collector(plan)
-        with Scanners(scanners_for(plan.samples)) as scanners, samples.open("wb") as rows:
+        with (
+            Scanners(scanners_for(plan.samples)) as scanners,
+            ThreadPoolExecutor(1, thread_name_prefix="aside") as aside,
+            samples.open("wb") as rows,
+        ):
             markers = read_markers(store, plan)
+            # What computes the intervals takes long to import: beside the scanning, not after it.
+            aside.submit(import_module, "scipy.special")
             chosen = Chosen(shown.likely, errors=SAMPLES)
             for chunk in verified_chunks(store, plan, markers, scanners=scanners, chosen=chosen):
                 run.add(chunk)
@@ -75,14 +83,16 @@ def reduce_run(
                 for line in chunk.tally.lines.values():
                     shown.add(chunk.chunk.task, line)
         results = _results(plan, tasks, tallies)
-        store.put_file(layout.SAMPLES, samples)
-        report = run.report(store, markers.attempts, wall_seconds)
-        store.put(layout.RUN, report.encode())
-        allowed = read_placement(store).max_error_rate if max_error_rate is None else max_error_rate
-        refusal = _refusal(allowed, results, run)
-        records = {chunk: marker.sha256 for chunk, marker in markers.items()}
-        facts = Facts(plan, results, report, refusal, records, "/".join(store.uri.split("/")[-3:]))
-        failure = write_report(store, facts, shown, PromptMedia(root, plan, tasks))
+        with ThreadPoolExecutor(1, thread_name_prefix="samples") as aside:
+            stored = aside.submit(store.put_file, layout.SAMPLES, samples)
+            report = run.report(store, markers.attempts, wall_seconds)
+            store.put(layout.RUN, report.encode())
+            allowed = read_placement(store).max_error_rate if max_error_rate is None else max_error_rate
+            refusal = _refusal(allowed, results, run)
+            records = {chunk: marker.sha256 for chunk, marker in markers.items()}
+            facts = Facts(plan, results, report, refusal, records, "/".join(store.uri.split("/")[-3:]))
+            failure = write_report(store, facts, shown, PromptMedia(root, plan, tasks))
+            stored.result()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if failure:

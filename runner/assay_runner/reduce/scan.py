@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 
 from assay_api.encoding import sha256
-from assay_api.layout import sample_id
+from assay_api.layout import sample_ids
 from assay_runner.frames import FrameError, split
 from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
-from assay_runner.rows import Row, decode_rows
+from assay_runner.rows import Row, decode_rows, split_lines
 
 
 class Expected(msgspec.Struct):
@@ -46,22 +46,22 @@ def scan(expected: Expected, data: bytes) -> Scanned | None:
         return None
     try:
         header, text, rows_at = split(data)
-        rows = decode_rows(text)
+        lines = split_lines(text)
+        rows = decode_rows(text, lines)
         if rows is None or not _as_planned(rows, expected):
             return None
-        return Scanned(tally_chunk(rows, expected.repeats, text, expected.wanted), header, rows_at)
-    except (FrameError, OverflowError):
+        return Scanned(tally_chunk(rows, expected.repeats, lines, expected.wanted), header, rows_at)
+    except (FrameError, OverflowError, msgspec.MsgspecError):
         return None
 
 
 def _as_planned(rows: list[Row], expected: Expected) -> bool:
-    repeats = range(expected.repeats)
-    documents = [document for document in range(expected.start, expected.stop) for _ in repeats]
+    planned, repeats = range(expected.start, expected.stop), range(expected.repeats)
     failed = [row for row in rows if row.error is not None]
     return (
-        [row.document for row in rows] == documents
-        and [row.repeat for row in rows] == [*repeats] * (expected.stop - expected.start)
-        and [row.id for row in rows] == [sample_id(expected.task, row.document, row.repeat) for row in rows]
+        [row.document for row in rows] == [document for document in planned for _ in repeats]
+        and [row.repeat for row in rows] == [*repeats] * len(planned)
+        and [row.id for row in rows] == sample_ids(expected.task, planned, expected.repeats)
         and len(failed) == expected.errors
         and not any(row.items for row in failed)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import struct
+from collections.abc import Iterator
 from typing import IO
 
 import msgspec
@@ -49,16 +50,15 @@ def ask(to: IO[bytes], expected: Expected, data: bytes) -> None:
     send(to, msgspec.msgpack.encode(expected), data)
 
 
-def answer(back: IO[bytes]) -> Scanned | None:
-    """What it found in the file that it was asked about first.
-
-    Raises:
-        EOFError: it has ended.
-    """
-    message = receive(back)
-    if message is None:
-        raise EOFError
-    return _SCANNED.decode(message[0])
+def answers(heard: bytearray) -> Iterator[Scanned | None]:
+    """What it found in files, as far as it has been heard, which is taken out of `heard`."""
+    while len(heard) >= _LENGTH.size:
+        end = _LENGTH.size + sum(_LENGTH.unpack_from(heard))
+        if len(heard) < end:
+            return
+        found = _SCANNED.decode(bytes(heard[_LENGTH.size : end]))
+        del heard[:end]
+        yield found
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""The reducer's scanning processes: as many as there are cores, asked in turn, and a few files ahead of the answers.
+"""The reducer's scanning processes: as many as there are cores, and each is given files ahead of its answers.
+
+The system does not run them evenly, so a file goes to the one with least to do, and answers are taken as they come.
 
 A run that one process reduces in a second or two gets none, for starting them would take longer than they save.
 """
@@ -7,26 +9,28 @@ from __future__ import annotations
 
 import fcntl
 import os
+import selectors
 import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import cycle
 from types import TracebackType
 from typing import IO, Self
 
 from assay_api.errors import Failed
 from assay_runner.cores import usable_cores
 from assay_runner.reduce.scan import Expected, Scanned, scan
-from assay_runner.reduce.scanner import BUFFER, answer, ask
+from assay_runner.reduce.scanner import BUFFER, answers, ask
 
 _SMALL = 20_000
 """Samples that one process reduces."""
 _MOST = 16
-_AHEAD = 8
+_AHEAD = 32
 """Files that a process may have been given before it has answered."""
+_HELD = 2 << 20
+"""For each process, bytes of the files that the caller has no answer for yet, as long as it is more than one file."""
 _PIPE = 1 << 20
 """Bytes that a pipe to or from a process shall hold."""
 _SMALLEST_PIPE = 16 << 10
@@ -79,14 +83,25 @@ class Scanners:
         if not self.count:
             yield from (scan(*file) for file in files)
             return
-        asked: deque[_Process] = deque()
-        for process, (expected, data) in zip(cycle(self._processes), files, strict=False):
-            while not process.has_room(len(data)):
-                yield asked.popleft().answer()
-            process.ask(expected, data)
-            asked.append(process)
-        while asked:
-            yield asked.popleft().answer()
+        with selectors.DefaultSelector() as selector:
+            for process in self._processes:
+                selector.register(process.back, selectors.EVENT_READ, process)
+            asked: deque[_Process] = deque()
+            for expected, data in files:
+                while (chosen := self._free(len(data))) is None:
+                    yield from _answered(selector, asked)
+                chosen.ask(expected, data)
+                asked.append(chosen)
+            while asked:
+                yield from _answered(selector, asked)
+
+    def _free(self, size: int) -> _Process | None:
+        """The process with least to do, when it has room for so many bytes and the caller does not hold too much."""
+        held = sum(process.held for process in self._processes)
+        if held and held + size > _HELD * self.count:
+            return None
+        process = min(self._processes, key=_load)
+        return process if process.has_room(size) else None
 
     def _end(self) -> None:
         for process in self._processes:
@@ -109,11 +124,16 @@ class _Process:
             env={name: value for name, value in os.environ.items() if not name.startswith(_SECRET)} | _KEEP_MEMORY,
         )
         assert self._process.stdin and self._process.stdout
-        self._to, self._back = self._process.stdin, self._process.stdout
-        _widen(self._back)
+        self._to, self.back = self._process.stdin, self._process.stdout
+        _widen(self.back)
         self._room = _widen(self._to) // 2
         self._asked: deque[int] = deque()
         """Bytes of the files that it has not answered."""
+        self._heard = bytearray()
+        self._found: deque[tuple[Scanned | None, int]] = deque()
+        """Its answers that were not taken, with the bytes of their files."""
+        self.unanswered = self.held = 0
+        """Bytes of the files that it has not answered, and of those whose answer was not taken."""
 
     @property
     def pid(self) -> int:
@@ -122,7 +142,7 @@ class _Process:
 
     def has_room(self, size: int) -> bool:
         """Whether it can be given a file of so many bytes without waiting for it."""
-        return not self._asked or (len(self._asked) < _AHEAD and sum(self._asked) + size <= self._room)
+        return not self._asked or (len(self._asked) < _AHEAD and self.unanswered + size <= self._room)
 
     def ask(self, expected: Expected, data: bytes) -> None:
         """Give it a file that it has room for.
@@ -135,18 +155,32 @@ class _Process:
         except BrokenPipeError as error:
             raise Failed(self._how_it_ended()) from error
         self._asked.append(len(data))
+        self.unanswered += len(data)
+        self.held += len(data)
 
-    def answer(self) -> Scanned | None:
-        """What it found in the file that it was given first.
+    def listen(self) -> None:
+        """Take in what it has said, when there is something.
 
         Raises:
             Failed: it was killed.
         """
-        try:
-            found = answer(self._back)
-        except EOFError as error:
-            raise Failed(self._how_it_ended()) from error
-        self._asked.popleft()
+        said = os.read(self.back.fileno(), BUFFER)
+        if not said:
+            raise Failed(self._how_it_ended())
+        self._heard += said
+        for found in answers(self._heard):
+            size = self._asked.popleft()
+            self._found.append((found, size))
+            self.unanswered -= size
+
+    def has_answered(self) -> bool:
+        """Whether there is an answer to take."""
+        return bool(self._found)
+
+    def take(self) -> Scanned | None:
+        """What it found in the first of the files whose answer was not taken."""
+        found, size = self._found.popleft()
+        self.held -= size
         return found
 
     def kill(self) -> None:
@@ -156,7 +190,7 @@ class _Process:
     def end(self) -> None:
         """Wait for its end and let go of it."""
         self._process.wait()
-        self._back.close()
+        self.back.close()
         # What could not be written any more is lost, as it should be.
         with suppress(BrokenPipeError):
             self._to.close()
@@ -173,6 +207,19 @@ class _Process:
         return (
             f"A process that the reducer started to read records was killed ({name}{hint}); start the reduction again."
         )
+
+
+def _answered(selector: selectors.BaseSelector, asked: deque[_Process]) -> Iterator[Scanned | None]:
+    """Wait until a process says something; what is known then of the files that `asked` were asked about, in their order,
+    up to one that is not answered."""
+    for key, _ in selector.select():
+        key.data.listen()
+    while asked and asked[0].has_answered():
+        yield asked.popleft().take()
+
+
+def _load(process: _Process) -> int:
+    return process.unanswered
 
 
 def _widen(pipe: IO[bytes]) -> int:

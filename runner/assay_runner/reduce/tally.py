@@ -26,10 +26,10 @@ class Items:
     kind: str = ""
     """Type code of the array, see `Column`; empty for a list."""
     values: array[Any] | list[Any] = field(default_factory=list)
-    samples: array[int] = field(default_factory=lambda: array("q"))
-    """For each item its sample's place in the task, which is document × repeats + repeat."""
     ballots: array[int] = field(default_factory=lambda: array("i"))
     """With repeats, for each item: which of its document's items has the same answer first, see `Column`."""
+    _places: list[range | NDArray[np.int64]] = field(default_factory=list)
+    """Places of the items' samples, in pieces."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -39,19 +39,40 @@ class Items:
         """The items as JSON data."""
         return list(map(bool, self.values)) if self.kind == "b" else self.values
 
-    def extend(self, kind: str, values: array[Any] | list[Any]) -> None:
-        """Add further items; those of another type than before turn the array into a list."""
-        if kind != self.kind or not kind:
-            self.values, self.kind = list(self.plain), ""
-            values = list(map(bool, values)) if kind == "b" else list(values)
-        self.values.extend(values)
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """For each item its sample's place in the task, which is document × repeats + repeat; made at every call."""
+        pieces = [np.arange(piece.start, piece.stop) if isinstance(piece, range) else piece for piece in self._places]
+        return np.concatenate(pieces, dtype=np.int64) if pieces else np.empty(0, dtype=np.int64)
+
+    def extend(self, column: Column, samples: range) -> None:
+        """Add the items of further samples."""
+        self._extend_values(column)
+        self.ballots.frombytes(column.ballots or b"")
+        if column.places is not None:
+            self._places.append(np.frombuffer(column.places, dtype=np.intc).astype(np.int64) + samples.start)
+            return
+        last = self._places[-1] if self._places else None
+        if isinstance(last, range) and last.stop == samples.start:
+            self._places[-1] = range(last.start, samples.stop)
+        else:
+            self._places.append(samples)
+
+    def _extend_values(self, column: Column) -> None:
+        """Values of another type than before turn the array into a list."""
+        if column.kind and column.kind == self.kind and isinstance(self.values, array):
+            self.values.frombytes(column.values)
+            return
+        self.values, self.kind = list(self.plain), ""
+        values = array(column.kind, column.values) if column.kind else column.values
+        self.values.extend(map(bool, values) if column.kind == "b" else values)
 
 
 class Documents:
     """Which items belong to the same document, for tasks with repeats."""
 
     def __init__(self, items: Items, repeats: int) -> None:
-        self.of_items = np.array(items.samples, dtype=np.int64) // repeats
+        self.of_items = items.samples // repeats
         """For each item the number of its document."""
         self.starts = np.flatnonzero(np.diff(self.of_items, prepend=-1))
         """Place of each document's first item."""
@@ -97,8 +118,10 @@ class TaskTally:
         if tally.clusters:
             self._clusters.extend(bytes(CLUSTER * start - len(self._clusters)))
             self._clusters.extend(tally.clusters)
+        samples = range(start * self.plan.repeats, stop * self.plan.repeats)
         for key, column in tally.columns.items():
-            self._add(key, column, range(start * self.plan.repeats, stop * self.plan.repeats))
+            found = self.items.setdefault(key, Items(column.kind, array(column.kind) if column.kind else []))
+            found.extend(column, samples)
 
     def clusters(self, items: Items) -> NDArray[np.int64] | None:
         """For each item a number that stands for its document's cluster; None for a task without clusters. For when
@@ -109,7 +132,7 @@ class TaskTally:
         """
         if not self._clusters:
             return None
-        documents = np.array(items.samples, dtype=np.int64) // self.plan.repeats
+        documents = items.samples // self.plan.repeats
         digests = np.frombuffer(self._clusters, dtype=f"V{CLUSTER}")
         known = documents[documents < len(digests)]
         lost = documents[len(known) :] if len(known) < len(documents) else known[digests[known] == np.void(NO_CLUSTER)]
@@ -119,18 +142,6 @@ class TaskTally:
         if self._numbers is None:
             self._numbers = _numbered(np.frombuffer(self._clusters, dtype=np.uint64).reshape(-1, 2))
         return self._numbers[documents]
-
-    def _add(self, key: str, column: Column, samples: range) -> None:
-        values: array[Any] | list[Any] = column.values
-        if column.kind:
-            values = array(column.kind)
-            values.frombytes(column.values)
-        found = self.items.setdefault(key, Items(column.kind, values[:0]))
-        found.extend(column.kind, values)
-        places = np.arange(len(samples)) if column.places is None else np.frombuffer(column.places, dtype=np.intc)
-        found.samples.frombytes((places + samples.start).astype(np.int64).tobytes())
-        if column.ballots is not None:
-            found.ballots.frombytes(column.ballots)
 
 
 def _numbered(digests: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from assay_runner.records import decode_records, encode_lines
 from assay_runner.reduce.chunk_tally import ChunkTally, Lines, tally_chunk
 from assay_runner.reduce.scan import Expected, Scanned
 from assay_runner.reduce.scanners import Scanners
+from assay_runner.rows import split_lines
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.board import plan_chunks
 
@@ -87,15 +88,16 @@ def read_markers(store: Store, plan: Plan) -> Markers:
     chunks = plan_chunks(plan)
     markers = Markers()
     missing: list[ChunkId] = []
+    planned = frozenset(chunks)
     with ThreadPoolExecutor(1, thread_name_prefix="listing") as pool:
-        listed = pool.submit(_list, store, frozenset(chunks))
+        listed = None if _of_files(store) else pool.submit(_list, store, planned)
         found = _in_order(store, lambda chunk: _marker(store, plan, chunk), iter(chunks))
         for chunk, marker in zip(chunks, found, strict=True):
             if marker is None:
                 missing.append(chunk)
             else:
                 markers[chunk] = marker
-        markers.attempts = listed.result()
+        markers.attempts = _list(store, planned) if listed is None else listed.result()
     if missing:
         raise Incomplete(_missing_sentence(plan, missing))
     return markers
@@ -160,10 +162,15 @@ def _fetch(store: Store, plan: Plan, chunk: ChunkId, marker: Marker, lines: Line
     return _Fetched(chunk, marker, expected, data)
 
 
+def _of_files(store: Store) -> bool:
+    """Whether to read an object takes less time than to have another thread do it."""
+    return store.uri.startswith("file:")
+
+
 def _in_order(store: Store, function: Callable[[T], R], arguments: Iterator[T]) -> Iterator[R]:
     """`map` of a function that reads an object: many at a time and a bounded number ahead from an object store, one by one
-    from files, for to change threads takes longer than to read one."""
-    if store.uri.startswith("file:"):
+    from files."""
+    if _of_files(store):
         yield from map(function, arguments)
         return
     with ThreadPoolExecutor(_READERS, thread_name_prefix="objects") as pool:
@@ -248,19 +255,14 @@ def _read_strictly(
         text = encode_lines(records)
     except (TypeError, ValueError) as error:
         raise Corrupt(f"{where} holds what JSON cannot ({error}).") from error
-    tally = tally_chunk(records, task.repeats, text, lines)
+    tally = tally_chunk(records, task.repeats, split_lines(text), lines)
     return VerifiedChunk(chunk, marker.key, digest, len(records), tally, compress(text), data, header.work)
 
 
-def _planned(task: TaskPlan, chunk: ChunkId) -> list[tuple[int, int]]:
-    """Document and repeat of every sample of a chunk."""
-    documents = range(task.boundaries[chunk.index], task.boundaries[chunk.index + 1])
-    return [(document, repeat) for document in documents for repeat in range(task.repeats)]
-
-
 def _check_samples(task: TaskPlan, chunk: ChunkId, records: list[SampleRecord], where: str) -> None:
-    wanted = _planned(task, chunk)
-    ids = [layout.sample_id(task.name, document, repeat) for document, repeat in wanted]
+    documents = range(task.boundaries[chunk.index], task.boundaries[chunk.index + 1])
+    wanted = [(document, repeat) for document in documents for repeat in range(task.repeats)]
+    ids = layout.sample_ids(task.name, documents, task.repeats)
     found = [record.id for record in records]
     if found != ids:
         seen = set(found)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +18,11 @@ _LIMITS = ((6000, 200), (600, 40), (80, 16))
 _DEEPEST = 30
 _LARGEST_INTEGER = 2**53
 _IN_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_LONG_NUMBER = re.compile(rb"[:,[]-?[0-9]{16}")
-"""In JSON without spaces: what may be an integer that JavaScript cannot hold."""
+_ALIKE = bytes.maketrans(b"123456789:[", b"000000000,,")
+_LONG_NUMBER = b"," + b"0" * 16
+"""In JSON without spaces and minus signs, its characters made alike: what may be an integer that JavaScript cannot hold."""
 _ESCAPES = [(character.encode(), escape.encode()) for character, escape in _IN_HTML.items()]
+_ASCII_ESCAPES = [(character, escape) for character, escape in _ESCAPES if character.isascii()]
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -35,8 +36,9 @@ def row(line: bytes, sample: str, task: int) -> bytes:
     """
     named = b'"id":%s,' % _JSON.encode(sample).encode()
     # Most lines need no cut and no care: they are not parsed, which is many times faster.
-    plain = len(line) <= _LIMITS[0][0] and line.count(named) == 1 and b"!cut" not in line and b"!more" not in line
-    if plain and not _LONG_NUMBER.search(line):
+    plain = len(line) <= _LIMITS[0][0] and line.count(named) == 1
+    marked = b"!" in line and (b"!cut" in line or b"!more" in line)
+    if plain and not marked and _LONG_NUMBER not in line.translate(_ALIKE, b"-"):
         return b'{"task":%d,' % task + _quoted(line.replace(named, b"")[1:])
     return cut({"task": task} | {key: value for key, value in json.loads(line).items() if key != "id"})
 
@@ -81,7 +83,7 @@ def clipped(value: Any, text: int, members: int, depth: int = 0) -> Any:
 
 
 def _quoted(text: bytes) -> bytes:
-    for character, escape in _ESCAPES:
+    for character, escape in _ASCII_ESCAPES if text.isascii() else _ESCAPES:
         text = text.replace(character, escape)
     return text
 

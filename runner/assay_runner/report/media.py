@@ -51,9 +51,7 @@ Find = Callable[[str, int, frozenset[str]], Mapping[str, Media]]
 
 def references(prompt: Any) -> tuple[Reference, ...]:
     """The media that a record's prompt names; what is malformed is passed over."""
-    parts = [
-        part for message in _list(prompt) if isinstance(message, Mapping) for part in _list(message.get("content"))
-    ]
+    parts = [part for message in _list(prompt) if isinstance(message, dict) for part in _list(message.get("content"))]
     return tuple(dict.fromkeys(one for part in parts if (one := _reference(part)) is not None))
 
 
@@ -118,6 +116,8 @@ def _absent(reference: Reference, why: str) -> Embedded:
 
 def _reference(part: Any) -> Reference | None:
     match part:
+        case {"type": "text"}:
+            return None
         case {
             "type": "image" | "audio" | "video" as kind,
             "mime": str(mime),

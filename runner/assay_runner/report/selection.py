@@ -10,26 +10,27 @@ from __future__ import annotations
 import heapq
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from assay_runner.statistics.seeds import derive_seed
 
 
-@dataclass(order=True, frozen=True, slots=True)
-class Kept:
-    """One sample that was kept, ordered so that the first to go comes first."""
+class Kept(NamedTuple):
+    """One sample that was kept, ordered so that the first to go comes first; no two have the same task and place."""
 
     order: float
     """Its priority, negative: a heap has its least element on top."""
     task: int
     place: int
     """Number of the sample in its task, in planned order."""
-    row: bytes = field(compare=False)
-    about: Any = field(compare=False)
+    row: bytes
+    about: Any
     """What the caller wants back with it."""
 
 
@@ -65,7 +66,9 @@ class Selection:
         self._shares = fair_shares(sizes, samples)
         self._most = math.inf if sum(sizes.values()) <= samples else 1.0
         self._scored, self._failed = _Pool(self._most), _Pool(math.inf)
-        self._asked, self._likely = "", np.empty(0, dtype=np.intp)
+        # Two tasks: one that is read ahead, and one whose samples come in.
+        self._drawn = lru_cache(maxsize=2)(self._draw)
+        self._asked, self._likely = "", array("q")
         self._task = ""
         self._priorities: array[float] = array("d")
 
@@ -79,9 +82,9 @@ class Selection:
         """Of the task's samples at these places, those that may be kept if they did not fail, whatever comes before them."""
         if task != self._asked:
             drawn = np.frombuffer(self._drawn(task), dtype=np.float64)
-            self._asked, self._likely = task, np.flatnonzero(drawn < self._most)
-        low, high = np.searchsorted(self._likely, (places.start, places.stop))
-        return [int(place) for place in self._likely[low:high]]
+            self._asked, self._likely = task, array("q", np.flatnonzero(drawn < self._most).astype(np.int64).tobytes())
+        low, high = (bisect_left(self._likely, place) for place in (places.start, places.stop))
+        return self._likely[low:high].tolist()
 
     def keep(self, task: str, place: int, row: bytes, about: Any, *, failed: bool) -> None:
         """Keep a sample that was wanted."""
@@ -97,7 +100,7 @@ class Selection:
         """What was kept, in planned order."""
         return iter(sorted((*self._scored.heap, *self._failed.heap), key=lambda one: (one.task, one.place)))
 
-    def _drawn(self, task: str) -> array[float]:
+    def _draw(self, task: str) -> array[float]:
         from numpy.random import PCG64
 
         count = self._sizes[task]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
+from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _DIGITS = Context(prec=40)
 """Enough digits that rounding to a float afterwards gives the correctly rounded result but in one case in 10²³."""
 _BLOCK = 4096
+_FEW = 256
 _LARGEST_EXPONENT, _SMALLEST_EXPONENT = 709.782712893384, -745.2
 
 
@@ -42,7 +44,19 @@ def log(x: float) -> float:
 
 
 def total(values: NDArray[np.float64]) -> float:
-    """The correctly rounded sum of an array's numbers, taken out of it a few at a time."""
+    """The correctly rounded sum of an array's finite numbers, taken out of it a few at a time.
+
+    Scores often have few different values: these are counted, which is ten times as fast, and their multiples added up in
+    fractions, which gives the same number.
+    """
+    import numpy as np
+
+    if len(values) > _BLOCK and len(np.unique(values[:_BLOCK])) <= _FEW:
+        different, counts = np.unique(values, return_counts=True)
+        if len(different) <= _BLOCK:
+            return float(
+                sum(Fraction(value) * count for value, count in zip(different.tolist(), counts.tolist(), strict=True))
+            )
     return math.fsum(chain.from_iterable(_blocks(values)))
 
 

@@ -48,14 +48,14 @@ def below(uri: str, key: str) -> str:
 
 
 def _problem(key: str) -> str | None:
-    parts = key.split("/")
-    if not all(parts):
+    between = f"/{key}/"
+    if "//" in between:
         return "it starts or ends with '/' or has an empty part"
-    if not {".", ".."}.isdisjoint(parts):
+    if "/./" in between or "/../" in between:
         return "it has '.' or '..' as a part"
-    if any(part.startswith(TEMPORARY) for part in parts):
+    if f"/{TEMPORARY}" in between:
         return f"names that begin with {TEMPORARY!r} are reserved"
-    if _UNWRITABLE.search(key):
+    if not (key.isascii() and key.isprintable()) and _UNWRITABLE.search(key):
         return "it has control characters"
     if len(key.encode()) > _LONGEST:
         return f"it is longer than {_LONGEST} bytes"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from assay_api.errors import Corrupt
 from assay_api.layout import ChunkId
@@ -14,7 +15,9 @@ from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.assignment import Peer
-from assay_runner.work.tally import Tally
+
+if TYPE_CHECKING:  # the reducer reads boards and needs none of what a worker imports
+    from assay_runner.work.tally import Tally
 
 
 def plan_chunks(plan: Plan) -> tuple[ChunkId, ...]:

@@ -11,7 +11,7 @@ from assay_api.records import SampleError, SampleRecord
 from assay_runner.records import encode_lines
 from assay_runner.reduce.chunk_tally import Lines, tally_chunk
 from assay_runner.reduce.tally import Documents, TaskTally
-from assay_runner.rows import decode_rows
+from assay_runner.rows import decode_rows, split_lines
 
 ITEMS = st.one_of(
     st.booleans(),
@@ -61,13 +61,14 @@ def tallied(records, task, read=lambda records: records):
     tally = TaskTally(task)
     for index in range(task.chunks):
         start, stop = (bound * task.repeats for bound in task.boundaries[index : index + 2])
-        text = encode_lines(records[start:stop])
-        tally.add(ChunkId("t", index), tally_chunk(read(records[start:stop]), task.repeats, text, Lines()))
+        lines = split_lines(encode_lines(records[start:stop]))
+        tally.add(ChunkId("t", index), tally_chunk(read(records[start:stop]), task.repeats, lines, Lines()))
     return tally
 
 
 def fast(records):
-    return decode_rows(encode_lines(records))
+    text = encode_lines(records)
+    return decode_rows(text, split_lines(text))
 
 
 @settings(deadline=None, max_examples=40)
