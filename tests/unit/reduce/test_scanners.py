@@ -19,10 +19,11 @@ from assay_api.errors import Corrupt, Failed
 from assay_api.layout import ChunkId
 from assay_api.records import Marker, RecordsHeader, SampleRecord
 from assay_runner.backends.base import ResponseError
+from assay_runner.frames import compress
 from assay_runner.records import encode_records, read_samples
 from assay_runner.reduce import reducer, scanners
 from assay_runner.reduce.chunk_tally import Lines
-from assay_runner.reduce.scan import Expected
+from assay_runner.reduce.scan import Expected, scan
 from assay_runner.reduce.scanners import Scanners, scanners_for
 from assay_runner.reduce.verify import Chosen, read_markers, verified_chunks
 from support.runs import TASK, AnsweringBackend, planned, results_bytes, worker, write_task
@@ -119,6 +120,36 @@ def test_files_and_findings_that_are_larger_than_a_pipe_do_not_make_both_sides_w
     with Scanners(2) as two:
         found = list(two.scan(files))
     assert [len(one.tally.lines[0]) > size for one in found] == [True] * 12
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_the_system_does_not_run_holds_up_neither_the_others_nor_too_much_memory():
+    data = random_text(600_000).encode()
+    taken = []
+
+    def files():
+        for number in range(60):
+            taken.append(number)
+            yield Expected("t", number, number + 1, 1, "0" * 64, 0, Lines()), data
+
+    with Scanners(2) as two:
+        os.kill(two.pids[0], signal.SIGSTOP)
+        resuming = threading.Timer(2, os.kill, (two.pids[0], signal.SIGCONT))
+        resuming.start()
+        found = two.scan(files())
+        first = next(found)
+        resuming.join()
+        # One or two with the process that stood still, the others as many as may be held: 4 MiB.
+        assert 5 <= len(taken) <= 8
+        assert [first, *found] == [None] * 60
+
+
+def test_a_number_that_is_not_looked_at_where_answers_are_not_compared_leaves_the_scan_unsure_where_they_are():
+    line = b'{"document":0,"filtered":{"none":1e999},"id":"t/0/%d","items":{"m":1.0},"repeat":%d}\n'
+    for repeats, sure in ((1, True), (2, False)):
+        text = b"".join(line % (repeat, repeat) for repeat in range(repeats))
+        data = compress(b"{}") + compress(text)
+        assert (scan(Expected("t", 0, 1, repeats, sha256(data), 0, Lines()), data) is not None) == sure
 
 
 def random_text(size: int) -> str:

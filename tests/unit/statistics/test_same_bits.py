@@ -44,6 +44,25 @@ def test_means_and_standard_errors_of_independent_documents(values):
     assert intervals.standard_error(np.array(values)) == standard_error(values)
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=9)
+    | st.lists(st.sampled_from([0.0, -0.0, 1.0, 0.1, -0.1, 5e-324, 1e16, -1e16, 1e308]), min_size=1),
+    st.integers(0, 2**32),
+    st.floats(-1e300, 1e300),
+)
+def test_a_long_sum_of_few_different_values(different, seed, last):
+    values = np.random.default_rng(seed).choice(different, 5000)
+    values[-1] = last
+    try:
+        expected = math.fsum(values.tolist())
+    except OverflowError:
+        with pytest.raises(OverflowError):
+            exact.total(values)
+    else:
+        assert exact.total(values).hex() == expected.hex()
+
+
 @given(VALUES, UNITS)
 def test_clustered_standard_errors(values, units):
     units = units[: len(values)]
