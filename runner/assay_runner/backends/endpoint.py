@@ -319,4 +319,4 @@ class Endpoint:
         return reply.status not in _AWAY
 
     def _untrusted(self, error: UntrustedError) -> BackendFailed:
-        return BackendFailed(f"{self._client.shown} has a TLS certificate that is not trusted: {error}.")
+        return BackendFailed(f"{self._client.shown} is not trusted: {error}.")

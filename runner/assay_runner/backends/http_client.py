@@ -13,6 +13,7 @@ from assay_api.errors import SpecError
 from assay_runner import __version__
 from assay_runner.backends.arguments import MANIFEST
 from assay_runner.backends.http_connection import Connection, ExchangeError, Reply
+from assay_runner.certificates import refused_because
 
 __all__ = ["ExchangeError", "HttpClient", "Reply", "UnreachableError", "UntrustedError"]
 
@@ -28,7 +29,7 @@ class UnreachableError(Exception):
 
 
 class UntrustedError(Exception):
-    """The server's TLS certificate was refused."""
+    """The server's TLS certificate was refused, or it speaks no TLS."""
 
 
 class HttpClient:
@@ -103,8 +104,10 @@ class HttpClient:
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: Connection(LARGEST_BODY), self._host, self._port, ssl=self._tls
                 )
+        except ssl.SSLCertVerificationError as error:
+            raise UntrustedError(f"{where}: {refused_because(error.verify_message, 'SSL_CERT_FILE')}") from error
         except ssl.SSLError as error:
-            raise UntrustedError(f"{where}: {error.reason or error}") from error
+            raise UntrustedError(f"{where}: it speaks no TLS that is known here ({error.reason or error})") from error
         except TimeoutError as error:
             raise UnreachableError(f"{where}: no connection within {seconds:g} s") from error
         except OSError as error:

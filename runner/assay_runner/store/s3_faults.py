@@ -31,6 +31,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from assay_runner.certificates import refused_because
 from assay_runner.store.s3_clock import SKEWED, http_date
 
 
@@ -132,16 +133,8 @@ def understand(error: Exception) -> Fault:
     if isinstance(error, SSOError | LoginError | TokenRetrievalError):
         return _denied("the AWS login has expired; log in again, for instance with `aws sso login`")
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return _denied(_certificate(str(error)))
+        return _denied(refused_because(str(error), "AWS_CA_BUNDLE"))
     return _transport(error)
-
-
-def _certificate(said: str) -> str:
-    if "expired" in said or "not yet valid" in said:
-        return "the server's certificate is not valid today; renew it, or set this machine's clock"
-    if "mismatch" in said:
-        return "the server's certificate is for another name; correct the endpoint"
-    return "the server's certificate is not trusted; name its authority in AWS_CA_BUNDLE"
 
 
 def _transport(error: Exception) -> Fault:

@@ -206,20 +206,24 @@ def test_a_certificate_is_checked(tmp_path, monkeypatch) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
 
-    async def scenario() -> Reply:
+    async def scenario(name: str = "localhost") -> Reply:
         listening = await asyncio.start_server(Server(OK), "127.0.0.1", 0, ssl=tls)
         port = listening.sockets[0].getsockname()[1]
-        client = HttpClient(f"https://localhost:{port}/v1", None, 5)
+        client = HttpClient(f"https://{name}:{port}/v1", None, 5)
         try:
             return await client.exchange("GET", "models", b"")
         finally:
             await client.close()
             listening.close()
 
-    with pytest.raises(UntrustedError, match="localhost"):
+    with pytest.raises(
+        UntrustedError, match=r"^localhost:\d+: the server's certificate is not trusted; .* SSL_CERT_FILE"
+    ):
         asyncio.run(scenario())
     monkeypatch.setenv("SSL_CERT_FILE", certificate)
     assert asyncio.run(scenario()).body == b"hi"
+    with pytest.raises(UntrustedError, match="the server's certificate is for another name; correct the endpoint"):
+        asyncio.run(scenario("127.0.0.1"))
 
 
 @pytest.mark.parametrize(
