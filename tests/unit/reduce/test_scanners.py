@@ -124,11 +124,11 @@ def test_files_and_findings_that_are_larger_than_a_pipe_do_not_make_both_sides_w
 
 @pytest.mark.timeout(60)
 def test_a_process_that_the_system_does_not_run_holds_up_neither_the_others_nor_too_much_memory():
-    data = random_text(600_000).encode()
+    data = random_text(20_000).encode()
     taken = []
 
     def files():
-        for number in range(60):
+        for number in range(400):
             taken.append(number)
             yield Expected("t", number, number + 1, 1, "0" * 64, 0, Lines()), data
 
@@ -139,9 +139,9 @@ def test_a_process_that_the_system_does_not_run_holds_up_neither_the_others_nor_
         found = two.scan(files())
         first = next(found)
         resuming.join()
-        # One or two with the process that stood still, the others as many as may be held: 4 MiB.
-        assert 5 <= len(taken) <= 8
-        assert [first, *found] == [None] * 60
+        # A few with the process that stood still, and through the other one as many as may be held: 4 MiB.
+        assert 200 <= len(taken) <= 211
+        assert [first, *found] == [None] * 400
 
 
 def test_a_number_that_is_not_looked_at_where_answers_are_not_compared_leaves_the_scan_unsure_where_they_are():
