@@ -28,7 +28,7 @@ class EngineAnswers:
     """Answers chat and completion bodies; the model is loaded at the first."""
 
     def __init__(self, folder: str) -> None:
-        self._context = local_context(folder)
+        self._context = local_context(folder, {"device": "cpu"})
         self._keys = count()
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._queue: asyncio.Queue[Batch] = asyncio.Queue()
