@@ -7,6 +7,7 @@ folder, endpoint) goes into the run's placement, which no number depends on.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +188,7 @@ def _plan_task(
     )
     task = Task.load(draft, folder, job.spec.seed, job.spec.model.name)
     limit = settings.limit or reference.limit
-    costs: list[float] = []
+    costs = array("d")
     loaded = load(_dataset(resolved, config.evaluated_split), task.process_docs, limit)
     rows = _costed(_identified(loaded.rows, resolved), costs)
     # What was copied here for planning is gone when the plan is made.
@@ -236,7 +237,7 @@ def _dataset(resolved: ResolvedTask, split: str) -> DatasetSpec:
     )
 
 
-def _costed(rows: Iterator[Doc], costs: list[float]) -> Iterator[Doc]:
+def _costed(rows: Iterator[Doc], costs: array[float]) -> Iterator[Doc]:
     for row in rows:
         costs.append(document_cost(row))
         yield row
