@@ -24,8 +24,8 @@ from assay_runner.cores import usable_cores
 from assay_runner.reduce.scan import Expected, Scanned, scan
 from assay_runner.reduce.scanner import BUFFER, answers, ask
 
-_SMALL = 20_000
-"""Samples that one process reduces."""
+_SMALL = 100_000
+"""Samples that one process reduces in two seconds, with the memory of one."""
 _MOST = 16
 _AHEAD = 32
 """Files that a process may have been given before it has answered."""
