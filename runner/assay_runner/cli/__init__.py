@@ -142,8 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Code that is interrupted in the middle, such as an import, may say anything.
         if isinstance(error, KeyboardInterrupt) or _Terminated.happened:
             return _stopped(options)
-        from assay_api.errors import AssayError
+        from assay_api.errors import AssayError, Failed
 
+        if isinstance(error, MemoryError):
+            error = Failed(
+                "Memory ran out; give the command more (on a cluster: resources.limits.memory) and start it again."
+            )
         if isinstance(error, Exception):
             _report_end(options, error)
         if not isinstance(error, AssayError):
