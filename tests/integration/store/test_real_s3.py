@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -66,10 +65,8 @@ print(*(int(store.put_if_absent(f"race/{n}", sys.argv[2].encode())) for n in ran
 
 
 @pytest.mark.usefixtures("atomic")
-def test_the_probe_trusts_the_server_within_a_second(store):
-    started = time.monotonic()
-    found = probe(store)
-    assert (found.mode, time.monotonic() - started < 1) == ("conditional", True)
+def test_the_probe_trusts_the_server(store):
+    assert probe(store).mode == "conditional"
 
 
 def test_a_listing_over_several_pages_is_whole_and_ordered(store):
