@@ -1,0 +1,58 @@
+"""Decoding in processes of their own, bounded in number and time: a medium that never ends, or that takes its decoder down,
+costs one sample and not the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from assay_runner.media import MediaError
+
+T = TypeVar("T")
+
+_TASKS = 1_000
+"""Media after which a process is replaced: decoders of C leak."""
+
+
+class Decoders:
+    """A context with up to `processes` of them, started when they are needed; a call takes at most `seconds`."""
+
+    def __init__(self, processes: int, seconds: float) -> None:
+        self._seconds = seconds
+        # Started anew, not copied: a copy of a process with threads may hold locks that nobody gives back.
+        self._pool = ProcessPool(processes, _TASKS, context=multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function of a module gives in one of the processes. A call that is cancelled is ended there too.
+
+        Raises:
+            MediaError: it raised one, took too long, or took its process down.
+        """
+        try:
+            return await asyncio.wrap_future(self._pool.schedule(function, args=arguments, timeout=self._seconds))
+        except TimeoutError as error:
+            raise MediaError(f"decoding took longer than {self._seconds:g} s") from error
+        except ProcessExpired as error:
+            raise MediaError(f"decoding ended its process ({_how(error.exitcode)})") from error
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"{name}, as the system does when memory runs out" if -code == signal.SIGKILL else name
+    return f"exit code {code}"
