@@ -162,6 +162,6 @@ def _taken(frames: Sequence[Any], times: set[int]) -> dict[int, VideoFrame]:
 
 
 def _picture(frame: VideoFrame) -> NDArray[np.uint8]:
-    picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    picture = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     turned = -round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(picture, -turned)) if turned else picture

@@ -1,30 +1,13 @@
 """A medium that takes too long or takes its decoder down is one error; the others are decoded."""
 
 import asyncio
-import os
 import signal
-import time
 
 import pytest
 
 from assay_runner.decode.pool import Decoders
 from assay_runner.media import MediaError
-
-
-def double(value):
-    return 2 * value
-
-
-def sleep(seconds):
-    time.sleep(seconds)
-
-
-def die(number):
-    os.kill(os.getpid(), number)
-
-
-def undecodable():
-    raise MediaError("the video is broken")
+from support.decoding import die, double, sleep, undecodable
 
 
 def test_results_come_back_and_faults_stay_with_their_call():
