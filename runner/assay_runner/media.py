@@ -6,9 +6,9 @@ Backends that take encoded bytes pass them through; only a backend or a task fun
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 MediaKind = Literal["image", "audio", "video"]
 
@@ -17,31 +17,54 @@ class MediaError(Exception):
     """A medium is missing, truncated, of an unknown kind, or not what its digest says."""
 
 
+class Place(Protocol):
+    """Where encoded bytes lie that are neither in memory nor a file of their own; as text, its name for people."""
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            MediaError: they cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One encoded medium; `source` is its bytes, or a file that holds them."""
+    """One encoded medium; `source` is its bytes, a file that holds them, or another place."""
 
     kind: MediaKind
     mime: str
     sha256: str
     size: int
-    source: bytes | Path
+    source: bytes | Path | Place
 
     def read(self) -> bytes:
-        """The encoded bytes, checked against the digest when they come from a file.
+        """The encoded bytes, checked against the digest when they come from elsewhere.
 
         Raises:
-            MediaError: the file is gone or its content has changed.
+            MediaError: they are gone or have changed.
         """
         if isinstance(self.source, bytes):
             return self.source
-        try:
-            data = self.source.read_bytes()
-        except OSError as error:
-            raise MediaError(f"{self.source} cannot be read: {error.strerror}") from error
+        if isinstance(self.source, Path):
+            try:
+                data = self.source.read_bytes()
+            except OSError as error:
+                raise MediaError(f"{self.source} cannot be read: {error.strerror}") from error
+        else:
+            data = self.source.read()
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise MediaError(f"{self.source} is no longer the file that was planned (its SHA-256 has changed)")
         return data
+
+    def portable(self) -> Media:
+        """The same medium for another process of this machine, which can read files but no other place.
+
+        Raises:
+            MediaError: its place gives it no more.
+        """
+        return self if isinstance(self.source, bytes | Path) else replace(self, source=self.read())
 
     def reference(self) -> dict[str, str | int]:
         """How the medium is named in records and digests."""
@@ -83,6 +106,16 @@ def from_bytes(data: bytes, *, name: str = "medium") -> Media:
     """
     kind, mime = _sniff(data[:16], name)
     return Media(kind, mime, hashlib.sha256(data).hexdigest(), len(data), data)
+
+
+def from_place(place: Place) -> Media:
+    """A medium that stays where it lies; its bytes are read once.
+
+    Raises:
+        MediaError: they cannot be read or are of no known format.
+    """
+    found = from_bytes(place.read(), name=str(place))
+    return replace(found, source=place)
 
 
 def from_file(path: Path) -> Media:

@@ -27,6 +27,7 @@ from assay_runner.cli import garbage
 from assay_runner.cli.cache import model_cache
 from assay_runner.cli.report import ended, write_report
 from assay_runner.cores import usable_cores
+from assay_runner.data.media_cache import MediaCache
 from assay_runner.plan.write import committing_store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
@@ -63,7 +64,9 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
     )
 
     def stages() -> dict[str, Stage]:
-        return open_stages(plan, root, scratch)
+        # Scratch of a pod counts against its limits; its cache is a volume, and a laptop has a disk.
+        keeps = uri.startswith("s3:") and (options.cache or options.parent)
+        return open_stages(plan, root, scratch, MediaCache(cache.folder / "media") if keeps else None)
 
     def backend() -> Backend:
         context = model_context(

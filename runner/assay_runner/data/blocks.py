@@ -1,7 +1,8 @@
 """Blocks and their index: the format in which documents lie in a store, without any store.
 
 A block is a zstd frame around one MessagePack map: encoded rows, and a table of the media they refer to. A medium of
-the table is inline (its bytes), in place (the absolute path of a file) or kept apart (nil; an object of its own).
+the table is inline (its bytes), in place (the absolute path of a file, or of an archive with the name of its member) or
+kept apart (nil; an object of its own).
 The index lists the blocks of a data set with the digest of the rows of each, and the fingerprint is the digest of
 that list: so what a plan pins covers every row, and one block can be checked without the others. Where media lie is
 not part of any digest; each is checked against its own.
@@ -21,6 +22,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from assay_api.base import Record, sha256
 from assay_api.errors import Corrupt, SpecError
+from assay_runner.data.archives import Member
 from assay_runner.data.hashing import encode, media_of, rows_digest
 from assay_runner.data.values import Doc
 from assay_runner.media import Media
@@ -39,8 +41,8 @@ _OBJECT = 512
 """Bytes of a row's objects, or of a medium's path, in memory."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Source = bytes | Path | None
-"""Where a medium of a block lies: inline, in a file, or (None) in an object of its own."""
+Source = bytes | Path | Member | None
+"""Where a medium of a block lies: inline, in a file, in an archive, or (None) in an object of its own."""
 
 
 class BlockEntry(Record):
@@ -138,9 +140,15 @@ def cut(docs: Iterable[Doc], source: str, place: Callable[[Media], Source]) -> I
 
 def pack(block: Block) -> bytes:
     """The bytes of a block's object."""
-    media = [[digest, str(source) if isinstance(source, Path) else source] for digest, source in block.media.items()]
+    media = [[digest, _packed(source)] for digest, source in block.media.items()]
     content = msgpack.packb({"schema": _BLOCK_SCHEMA, "rows": block.rows, "media": media}, use_bin_type=True)
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False, write_content_size=True).compress(content)
+
+
+def _packed(source: Source) -> bytes | str | list[str] | None:
+    if isinstance(source, Member):
+        return [str(source.archive), source.name]
+    return str(source) if isinstance(source, Path) else source
 
 
 def unpack(data: bytes, entry: BlockEntry, where: str) -> Block:
@@ -193,4 +201,6 @@ def _medium(entry: object) -> tuple[bytes, Source]:
             return digest, source
         case [bytes(digest), str(path)] if len(digest) == 32:
             return digest, Path(path)
+        case [bytes(digest), [str(archive), str(name)]] if len(digest) == 32:
+            return digest, Member(Path(archive), name)
     raise ValueError("an entry of the media table is malformed")

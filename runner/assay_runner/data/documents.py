@@ -13,14 +13,17 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from assay_api.base import sha256
 from assay_api.errors import Corrupt, Failed, SpecError
 from assay_api.plan import DataPin
+from assay_runner.data.archives import Member
 from assay_runner.data.blocks import INLINE, Block, BlockEntry, DataIndex, Source, cut, fingerprint, pack, unpack
 from assay_runner.data.hashing import decode
+from assay_runner.data.media_cache import MediaCache
 from assay_runner.data.values import Doc, NotPlainError, plain_row
 from assay_runner.media import Media, MediaError
 from assay_runner.store.base import NotFoundInStore, Store
@@ -112,7 +115,7 @@ class _Writer:
 
     def place(self, medium: Media) -> Source:
         """Where the medium lies from now on."""
-        if self._in_place and isinstance(medium.source, Path):
+        if self._in_place and isinstance(medium.source, Path | Member):
             self.left_in_place = True
             return medium.source.absolute()
         try:
@@ -144,16 +147,25 @@ class Documents:
     """The documents of a pin, read by row; everything read is checked against the pin. Safe to use from several
     threads."""
 
-    def __init__(self, store: Store, pin: DataPin, index: DataIndex | None = None, *, kept: int = IN_ORDER) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pin: DataPin,
+        index: DataIndex | None = None,
+        *,
+        kept: int = IN_ORDER,
+        cache: MediaCache | None = None,
+    ) -> None:
         """
         Args:
             store: opened at the storage's root, not at a run.
             pin: what the plan names.
             index: when it is known already; else it is read with the first documents.
             kept: bytes that are kept of what was read.
+            cache: where large media are kept on this machine.
         """
         self._store, self._pin, self._known = store, pin, index
-        self._kept = kept
+        self._kept, self._media = kept, cache
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, Block | bytes] = OrderedDict()
         self._held = 0
@@ -193,8 +205,8 @@ class Documents:
             if digest not in block.media:
                 raise ValueError(f"the medium {digest.hex()} is not in its table")
             held = block.media[digest]
-            data = self._large(digest.hex()) if held is None else held
-            return Media(cast(Literal["image", "audio", "video"], kind), mime, digest.hex(), size, data)
+            source = _Stored(self, digest.hex()) if held is None else held
+            return Media(cast(Literal["image", "audio", "video"], kind), mime, digest.hex(), size, source)
 
         try:
             return decode(row, medium)
@@ -230,17 +242,27 @@ class Documents:
         self._keep(entry.key, block, block.size)
         return block
 
-    def _large(self, digest: str) -> bytes:
+    def large(self, digest: str) -> bytes:
+        """A medium that is an object of its own, by its SHA-256.
+
+        Raises:
+            Corrupt: the object is missing or is not what was planned.
+            StoreUnavailable: the store does not answer.
+        """
         key = _MEDIA + digest
         held = self._held_or_none(key)
         if isinstance(held, bytes):
             return held
+        data = self._media.get(digest, lambda: self._checked(key)) if self._media else self._checked(key)
+        self._keep(key, data, len(data))
+        return data
+
+    def _checked(self, key: str) -> bytes:
         data = self._get(key)
-        if sha256(data) != digest:
+        if sha256(data) != key.removeprefix(_MEDIA):
             raise Corrupt(
                 f"{self._store.location(key)} is not what was stored (its SHA-256 changed); delete it and plan anew."
             )
-        self._keep(key, data, len(data))
         return data
 
     def _get(self, key: str) -> bytes:
@@ -267,3 +289,18 @@ class Documents:
             while self._held > self._kept and len(self._cache) > 1:
                 _, oldest = self._cache.popitem(last=False)
                 self._held -= oldest.size if isinstance(oldest, Block) else len(oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A large medium in the store, fetched when it is read: many questions wait for a model at a time, and their videos
+    need not."""
+
+    documents: Documents
+    digest: str
+
+    def read(self) -> bytes:
+        return self.documents.large(self.digest)
+
+    def __str__(self) -> str:
+        return f"the medium {self.digest[:12]}"

@@ -1,52 +1,74 @@
-"""How the media of a row are found: by a path template, by a path in the data, or by bytes in the data.
+"""How the media of a row are found: by a template, or by a path, an address or bytes in the data.
 
-Paths that come from data may not lead out of the dataset's root: a dataset is other people's text, and the planner
-can read more than the dataset.
+Paths that come from data may not lead out of the dataset's root, and addresses only where the task says: a dataset is
+other people's text, and the planner can read more than the dataset.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from assay_runner.data.archives import inside_archive
+from assay_runner.data.remote import Fetch, allowed, fetched, from_data_uri, is_address, is_prefix, remote, shown
 from assay_runner.data.spec import DatasetSpec
 from assay_runner.data.values import Doc
-from assay_runner.media import Media, MediaError, from_bytes, from_file
+from assay_runner.media import Media, MediaError, from_bytes, from_file, from_place
 
+_CHAIN = re.compile(r"(zip|tar)://(?P<member>[^:]+)::(?P<archive>.+)")
+"""A member of an archive as fsspec, and so `datasets`, names it."""
 _COLUMN = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _REMEMBERED = 1 << 16
 
 
 class MediaFiles:
-    """Media in files below one of `roots`; relative paths are meant from the first. A file is hashed once."""
+    """Media in files and archives below one of `roots`, and at addresses below one of `addresses`; relative paths are meant
+    from the first root. A file is hashed once, an address is fetched as often as it is named."""
 
-    def __init__(self, *roots: Path) -> None:
+    def __init__(self, *roots: Path, addresses: Iterable[str] = (), fetch: Fetch = fetched) -> None:
         self._roots = [_normal(root) for root in roots]
+        self.addresses, self._fetch = tuple(addresses), fetch
         self._named: dict[tuple[Path | None, str], Media] = {}
         """By base and name: to find the path of a name takes longer than all else."""
         self._seen: dict[Path, Media] = {}
 
     def get(self, name: str, base: Path | None = None) -> Media:
-        """The medium at a path from the data, relative to `base` (default: the first root).
+        """The medium at a path or an address from the data, a path relative to `base` (default: the first root). Archives
+        are like folders: `images.zip/1.png`, or `zip://1.png::images.zip`.
 
         Raises:
             MediaError: it is missing, of an unknown kind, or outside of the roots.
+            Failed: the server of an address is away.
         """
+        if name.startswith("data:"):
+            return from_data_uri(name)
+        if is_address(name):
+            return self._at(name)
         if known := self._named.get((base, name)):
             return known
+        if chain := _CHAIN.fullmatch(name):
+            return self.get(f"{chain['archive']}/{chain['member']}", base)
         path = _normal((base or self._roots[0]) / name)
         if "\0" in name or not any(path.is_relative_to(root) for root in self._roots):
             raise MediaError(f"{name!r} leads out of the dataset's folder")
         if len(self._named) == _REMEMBERED:
             self._named.clear()
             self._seen.clear()
-        if path not in self._seen:
-            self._seen[path] = from_file(path)
-        self._named[base, name] = self._seen[path]
-        return self._seen[path]
+        medium = self._seen.get(path)
+        if medium is None:
+            member = inside_archive(path)
+            medium = self._seen[path] = from_place(member) if member else from_file(path)
+        self._named[base, name] = medium
+        return medium
+
+    def _at(self, address: str) -> Media:
+        if not allowed(address, self.addresses):
+            known = f"those below {', '.join(self.addresses)}" if self.addresses else "none"
+            raise MediaError(f"{shown(address)} is no address that the task allows in its data (media_from: {known})")
+        return remote(address, self._fetch)
 
     def open(self, value: Any, column: str) -> Media | None:
         """The medium that a value stands for: bytes, a path, or the hub's {bytes, path} pair; None for nothing.
@@ -87,7 +109,15 @@ class MediaTemplates:
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-        self._root, self._files = root, MediaFiles(root)
+        self._root, self._files = root, MediaFiles(root, addresses=spec.media_from)
+        for prefix in spec.media_from:
+            if not is_prefix(prefix):
+                problem = f"{prefix} is not what an address can be held to"
+                raise spec.error(
+                    "media_from", problem, "write a scheme (https, http, s3), a whole host, and a path or /"
+                )
+        self.waits = bool(spec.media_from)
+        """Whether rows may have to be waited for, since their media are fetched."""
         self._columns: dict[str, str] = {}
         self._paths: dict[str, tuple[Any, MediaFiles]] = {}
         for column, text in spec.media.items():
@@ -98,7 +128,8 @@ class MediaTemplates:
                 template = environment.from_string(text)
             except TemplateError as error:
                 raise spec.error(f"media.{column}", f"the template cannot be read ({error})", "correct it") from error
-            self._paths[column] = (template, self._confined(text, root))
+            self._paths[column] = (template, self._confined(text, root, spec, column))
+            self.waits = self.waits or is_address(text)
 
     def apply(self, row: Doc) -> Doc:
         """The row with its media columns.
@@ -128,8 +159,13 @@ class MediaTemplates:
         return files.get(name, self._root) if name else None
 
     @staticmethod
-    def _confined(text: str, root: Path) -> MediaFiles:
+    def _confined(text: str, root: Path, spec: DatasetSpec, column: str) -> MediaFiles:
         literal = text.partition("{")[0]
+        if is_address(text):
+            below = literal.rpartition("/")[0] + "/"
+            if not is_prefix(below):
+                raise spec.error(f"media.{column}", f"{text} leaves the host to the data", "write it out, up to a /")
+            return MediaFiles(root, addresses=[below])
         above = ".." in Path(literal).parts or Path(literal).is_absolute()
         return MediaFiles(root / literal.rpartition("/")[0]) if above else MediaFiles(root)
 

@@ -171,5 +171,5 @@ def _encoded(value: Any) -> Any:
         return [_encoded(inner) for inner in value]
     if isinstance(value, Media):
         held = value.source
-        return {"bytes": held, "path": None} if isinstance(held, bytes) else {"bytes": None, "path": str(held)}
+        return {"bytes": None, "path": str(held)} if isinstance(held, Path) else {"bytes": value.read(), "path": None}
     return value

@@ -18,6 +18,7 @@ from assay_runner.data.folders import read_media_folder
 from assay_runner.data.formats import READERS, Row
 from assay_runner.data.locate import Located, locate
 from assay_runner.data.media_columns import MediaFiles, MediaTemplates
+from assay_runner.data.remote import ahead
 from assay_runner.data.spec import DatasetSpec, local_options, options
 from assay_runner.data.values import Doc, NotPlainError, plain_row
 from assay_runner.media import MediaError
@@ -58,7 +59,7 @@ def load(spec: DatasetSpec, process_docs: Any = None, limit: int | None = None) 
 
 
 def _from_files(spec: DatasetSpec, located: Located, process_docs: Any) -> Loaded:
-    files = MediaFiles(located.root)
+    files = MediaFiles(located.root, addresses=spec.media_from)
     chosen = local_options(spec)
     if located.format == "media":
         raw: Iterator[Row] = chain.from_iterable(
@@ -77,13 +78,14 @@ def _from_hub(spec: DatasetSpec, process_docs: Any) -> Loaded:
     dataset, source = load_hub(spec, options(spec), datasets)
     if process_docs and not spec.media:
         dataset, process_docs = call(process_docs, dataset, spec), None
-    raw = dataset_rows(dataset, MediaFiles(*cache_folders(datasets)), spec)
+    raw = dataset_rows(dataset, MediaFiles(*cache_folders(datasets), addresses=spec.media_from), spec)
     return Loaded(_finished(raw, spec, spec.base, source, process_docs), source)
 
 
 def _finished(raw: Iterator[Row], spec: DatasetSpec, root: Path, source: str, process_docs: Any) -> Iterator[Doc]:
     templates = MediaTemplates(spec, root)
-    docs = _numbered((templates.apply(plain_row(row)) for row in raw), source)
+    rows = map(plain_row, raw)
+    docs = _numbered(ahead(templates.apply, rows) if templates.waits else map(templates.apply, rows), source)
     if process_docs is None:
         return docs
     from assay_runner.data.processing import processed

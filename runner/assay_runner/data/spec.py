@@ -15,8 +15,9 @@ class DatasetSpec:
     """One split of a dataset, as a task names it.
 
     `path`, `name` and `kwargs` are the task's `dataset_path`, `dataset_name` and `dataset_kwargs`; `media` maps a
-    column to the Jinja template of its file's path, relative to the dataset's root; `folder` holds the task file,
-    and is what relative paths are meant from.
+    column to the Jinja template of its file's path, relative to the dataset's root, or of its address; `media_from`
+    holds what addresses in the data must begin with; `folder` holds the task file, and is what relative paths are meant
+    from.
     """
 
     path: str
@@ -25,6 +26,7 @@ class DatasetSpec:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
+    media_from: tuple[str, ...] = ()
 
     @property
     def base(self) -> Path:

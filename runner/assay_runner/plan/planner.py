@@ -234,6 +234,7 @@ def _dataset(resolved: ResolvedTask, split: str) -> DatasetSpec:
         kwargs=config.dataset_kwargs or {},
         media=config.media or {},
         folder=resolved.folder,
+        media_from=config.media_from,
     )
 
 

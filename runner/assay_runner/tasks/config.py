@@ -49,7 +49,9 @@ class TaskConfig(BaseModel):
     fewshot_split: str | None = None
     process_docs: FunctionRef | None = None
     media: dict[str, str] | None = None
-    """Column → template of a path relative to the dataset: a column with the medium that lies there."""
+    """Column → template of a path relative to the dataset, or of an address: a column with the medium that lies there."""
+    media_from: tuple[str, ...] = ()
+    """What addresses of media that stand in the data must begin with."""
     doc_to_visual: FunctionRef | str | list[str] | None = None
     doc_to_text: FunctionRef | str | None = None
     doc_to_target: FunctionRef | str | int | list[Any] | None = None

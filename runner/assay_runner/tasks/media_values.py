@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from assay_api.errors import SpecError
+from assay_api.errors import AssayError, SpecError
 from assay_runner.media import Media, MediaError, from_bytes, from_file
 from assay_runner.tasks.errors import TaskError
 
@@ -89,6 +89,8 @@ def _opened(medium: Media) -> Any:
         raise SpecError(
             "task code", error.name or "", f"opening {medium.kind} needs it", "pip install 'assay[media]'"
         ) from error
+    except AssayError:
+        raise  # the store is away, or not what was planned: no fault of this medium
     # Decoders raise whatever they raise on bytes that are no image or sound.
     except Exception as error:
         raise TaskError("MediaError", f"the {medium.kind} cannot be opened: {error}") from error

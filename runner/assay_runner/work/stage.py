@@ -10,6 +10,7 @@ from assay_api.plan import Plan, TaskPlan
 from assay_api.records import SampleRecord
 from assay_runner.backends.base import Response
 from assay_runner.data.documents import ANYWHERE, Doc, Documents
+from assay_runner.data.media_cache import MediaCache
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
 from assay_runner.tasks.task import Sample, Task, TaskError
@@ -74,8 +75,8 @@ class Stage:
         return self._task.failed(document, error)
 
 
-def open_stages(plan: Plan, root: Store, scratch: Path) -> dict[str, Stage]:
-    """Every task of the plan, from nothing but the store; `scratch` receives the task files.
+def open_stages(plan: Plan, root: Store, scratch: Path, cache: MediaCache | None = None) -> dict[str, Stage]:
+    """Every task of the plan, from nothing but the store; `scratch` receives the task files, `cache` keeps large media.
 
     Raises:
         SpecError: task files are not the planned ones.
@@ -85,6 +86,6 @@ def open_stages(plan: Plan, root: Store, scratch: Path) -> dict[str, Stage]:
     for task_plan in plan.tasks:
         folder = fetch(root, task_plan.code, scratch) if task_plan.code else None
         task = Task.load(task_plan, folder, plan.seed, plan.model.name)
-        pool = Documents(root, task_plan.fewshot.pool, kept=ANYWHERE) if task_plan.fewshot else None
-        stages[task_plan.name] = Stage(task_plan, task, Documents(root, task_plan.data), pool)
+        pool = Documents(root, task_plan.fewshot.pool, kept=ANYWHERE, cache=cache) if task_plan.fewshot else None
+        stages[task_plan.name] = Stage(task_plan, task, Documents(root, task_plan.data, cache=cache), pool)
     return stages

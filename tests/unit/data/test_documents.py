@@ -173,7 +173,8 @@ def test_any_damage_to_any_object_is_detected_and_named(how):
                 "swap": others[0],
             }[how]
         with pytest.raises(Corrupt) as error:
-            Documents(broken, pin).read(0, len(docs))
+            for doc in Documents(broken, pin).read(0, len(docs)):
+                doc["image"].read()
         assert broken.location(key) in str(error.value)
 
 
