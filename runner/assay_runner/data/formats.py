@@ -24,6 +24,8 @@ Row = dict[str, Any]
 Options = Mapping[str, Any]
 
 _BATCH = 64
+_BLOBS = 4
+"""Rows at a time of a dataset with blobs, which may be videos."""
 _LONGEST_CELL = 1 << 27
 _INT = re.compile(r"[+-]?[0-9]{1,18}")  # more digits are an identifier: they stay text
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -225,6 +227,30 @@ def read_arrow(path: Path, chosen: Options, files: MediaFiles) -> Iterator[Row]:
         ) from error
 
 
+def read_lance(path: Path, chosen: Options, files: MediaFiles) -> Iterator[Row]:
+    """Rows of a Lance dataset's latest version, in its own order, with the bytes of its blobs."""
+    try:
+        import lance
+    except ImportError as error:
+        raise SpecError(
+            str(path), "", "Lance datasets need a library that is not installed", "pip install 'assay[lance]'"
+        ) from error
+
+    try:
+        dataset = lance.dataset(str(path))
+        blobs = any("blob" in str(field.type) or _marks_blobs(field.metadata) for field in dataset.schema)
+        batches = dataset.to_batches(batch_size=_BLOBS if blobs else _BATCH, blob_handling="all_binary")
+        yield from arrow_rows(batches, dataset.schema, files)
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            str(path), "", f"it is no readable Lance dataset ({_first_line(error)})", "check the folder"
+        ) from error
+
+
+def _marks_blobs(metadata: Mapping[bytes, bytes] | None) -> bool:
+    return (metadata or {}).get(b"lance-encoding:blob") == b"true"
+
+
 def arrow_rows(batches: Iterator[Any], schema: Any, files: MediaFiles) -> Iterator[Row]:
     """Rows of record batches or tables, one small slice in memory at a time.
 
@@ -251,4 +277,5 @@ READERS: Mapping[str, Callable[[Path, Options, MediaFiles], Iterator[Row]]] = {
     "text": read_text,
     "parquet": read_parquet,
     "arrow": read_arrow,
+    "lance": read_lance,
 }

@@ -24,7 +24,7 @@ METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 _FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
-    ".arrow": "arrow", ".txt": "text",
+    ".arrow": "arrow", ".txt": "text", ".lance": "lance",
 }  # fmt: skip
 _BUILDERS = {
     "json": "json", "jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "arrow": "arrow", "text": "text",
@@ -67,7 +67,7 @@ def locate(spec: DatasetSpec, chosen: dict[str, Any]) -> Located | None:
             "dataset_path", f"{spec.path} is no place documents are read from", "give a path, package:NAME or a hub id"
         )
     path = folder / Path(spec.path).expanduser()
-    if path.is_file():
+    if _is_data(path):
         return Located(_format(spec, path), (path,), path.parent, path.name)
     if path.is_dir():
         return _below(spec, chosen, path, path.name)
@@ -163,7 +163,7 @@ def _named(spec: DatasetSpec, data_files: Any, base: Path) -> tuple[Path, ...]:
         if set(pattern) & set("*?["):
             above = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else base
             found = sorted(above.glob(str(Path(pattern).relative_to(above)) if above != base else pattern))
-        if not found or not all(file.is_file() for file in found):
+        if not found or not all(map(_is_data, found)):
             raise spec.error(
                 "dataset_kwargs.data_files", f"{path} does not exist", "correct the path; it is relative to the dataset"
             )
@@ -182,6 +182,11 @@ def _format(spec: DatasetSpec, path: Path) -> str:
     return format_
 
 
+def _is_data(path: Path) -> bool:
+    """Whether a path holds rows by itself: a file, or the folder that is a Lance dataset."""
+    return path.is_dir() if path.suffix == ".lance" else path.is_file()
+
+
 def _suffix_format(path: Path) -> str | None:
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     return _FORMATS.get(suffix.lower())
@@ -194,7 +199,7 @@ def _laid_out(spec: DatasetSpec, base: Path, label: str) -> Located:
     files = splits.get(spec.split) or splits.get("")
     if not files:
         raise spec.no_split(sorted(splits))
-    if files[0].is_dir():
+    if not _is_data(files[0]):
         return Located("media", tuple(files), base, f"{label}: {files[0].name}" if files[0] != base else label)
     formats = {_format(spec, file) for file in files}
     if len(formats) > 1:
@@ -217,13 +222,13 @@ def _splits(base: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for directory in (base, base / "data"):
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-            if path.is_file() and path.name not in _NOT_DATA and _suffix_format(path):
+            if _is_data(path) and path.name not in _NOT_DATA and _suffix_format(path):
                 stem = path.name.partition(".")[0]
                 found.setdefault(_SHARD.sub("", stem), []).append(path)
             elif path.is_dir() and not path.name.startswith(".") and path != base / "data":
                 found.setdefault(path.name, []).extend(_folder_files(path))
     found = {split: files for split, files in found.items() if files}
-    splits = {split: files for split, files in found.items() if not files[0].is_dir() or _is_split(files[0])}
+    splits = {split: files for split, files in found.items() if _is_data(files[0]) or _is_split(files[0])}
     return splits if splits or not _holds_media(base) else {"": [base]}
 
 
@@ -231,6 +236,7 @@ def _folder_files(folder: Path) -> list[Path]:
     if _has_metadata(folder):
         return [folder]
     files = [path for path in sorted(folder.rglob("*")) if path.name not in _NOT_DATA and _suffix_format(path)]
+    files = [path for path in files if not any(above.suffix == ".lance" for above in path.parents)]
     return files or ([folder] if _holds_media(folder) else [])
 
 
