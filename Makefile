@@ -48,7 +48,7 @@ bench: $(VENV)/dev ## one JSON line of figures per case
 peer: ## lmms-eval for `make bench`, in a virtual environment of its own (several GB)
 	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
-		torch==2.14.1 torchvision==0.29.1 'lmms-eval[core]==0.7.3' 'filelock<4'
+		torch==2.14.1 torchvision==0.29.1 'lmms-eval[core]==0.7.3' 'filelock<4' scikit-video==1.1.11
 
 e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, kind, kubectl, helm)
 	kind get clusters | grep -qx $(KIND_CLUSTER) || kind create cluster --name $(KIND_CLUSTER) --config kind-config.yaml --wait 180s
