@@ -63,5 +63,10 @@ def sampling(pins: Mapping[str, Any]) -> Sampling:
     return Sampling(fps=Fraction(video["fps"]), most=video["most"])
 
 
+def frames_sampling(pins: Mapping[str, Any]) -> Sampling | None:
+    """The same where videos may go undecoded; None when they do."""
+    return sampling(pins) if "video" in pins else None
+
+
 def _contradiction(name: str, problem: str, remedy: str) -> SpecError:
     return SpecError(MANIFEST, f"spec.model.args.{name}", problem, remedy)

@@ -15,7 +15,9 @@ from typing import NamedTuple
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.endpoint import Asked, Endpoint, RequestError
 from assay_runner.backends.http_client import HttpClient
+from assay_runner.backends.media_arguments import frames_sampling
 from assay_runner.backends.media_text import MediaText
+from assay_runner.backends.openai_media import Conversions
 from assay_runner.backends.openai_scoring import Score, decode_scoring
 from assay_runner.backends.openai_wire import (
     Answer,
@@ -51,6 +53,7 @@ class OpenAIBackend:
         self._api: Api = context.args.get("api", "chat")
         self._extra = context.args.get("extra_body", {})
         self._media = MediaText()
+        self._conversions = Conversions(context.cores, frames_sampling(context.pins))
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
 
     @property
@@ -74,6 +77,7 @@ class OpenAIBackend:
     async def close(self) -> None:
         """Close all connections; safe to call twice."""
         self._encoder.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._conversions.close)
         await self._endpoint.close()
         await self._client.close()
 
@@ -90,7 +94,7 @@ class OpenAIBackend:
 
         async def feed() -> None:
             async for batch in batches:
-                for one in await asyncio.get_running_loop().run_in_executor(self._encoder, self._encode, batch):
+                for one in await self._bodies(batch):
                     await ready.put(one)
             ready.end()
 
@@ -119,8 +123,20 @@ class OpenAIBackend:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
 
+    async def _bodies(self, batch: Batch) -> list[_Ready]:
+        """The bodies of a batch; made in a thread of its own, so that the event loop stays free."""
+        loop = asyncio.get_running_loop()
+        if not self._conversions.needed(batch):
+            return await loop.run_in_executor(self._encoder, self._encode, batch)
+        bodies = []
+        for request, places in await self._conversions.ready(batch):
+            if isinstance(places, ResponseError):
+                bodies.append(_Ready(request, fault=places))
+            else:
+                bodies += await loop.run_in_executor(self._encoder, self._encode, (request,))
+        return bodies
+
     def _encode(self, batch: Batch) -> list[_Ready]:
-        """The bodies of a batch; in a thread of its own, so that the event loop stays free."""
         return [self._encoded(request) for request in batch]
 
     def _encoded(self, request: Request) -> _Ready:

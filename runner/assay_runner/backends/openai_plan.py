@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from assay_api.errors import Failed, SpecError
@@ -12,6 +13,7 @@ from assay_runner.backends.arguments import MANIFEST, Argument, check, is_switch
 from assay_runner.backends.base import Description, Generation, Request
 from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
 from assay_runner.backends.http_faults import excerpt
+from assay_runner.backends.media_arguments import VIDEO, video_pins
 from assay_runner.backends.openai import BATCH
 from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring
 from assay_runner.backends.openai_wire import RESERVED, BadResponseError, encode_scoring
@@ -36,6 +38,8 @@ def _is_body(value: Any) -> bool:
 KNOWN = {
     "api": one_of("chat", "completions"),
     "loglikelihood": Argument("true or false", is_switch),
+    "video": one_of("encoded", "frames"),
+    **VIDEO,
     "extra_body": Argument(
         f"a mapping of further body fields, none of which a request decides itself ({', '.join(sorted(RESERVED))})",
         _is_body,
@@ -54,12 +58,22 @@ def describe(model: Model) -> Description:
         HttpClient(model.endpoint.url, None, _SECONDS)
     api = model.args.get("api", "chat")
     return Description(
-        pins={"api": api, "model": model.name},
+        pins={"api": api, "model": model.name, **_video(model.args)},
         batch_size=BATCH,
         determinism="best-effort",
         loglikelihood=bool(model.args.get("loglikelihood", False)),
         media=frozenset({"image", "audio", "video"}) if api == "chat" else frozenset(),
     )
+
+
+def _video(args: Mapping[str, Any]) -> dict[str, Any]:
+    if args.get("video", "encoded") == "frames":
+        return video_pins(args)
+    for name in VIDEO.keys() & args.keys():
+        raise SpecError(
+            MANIFEST, f"spec.model.args.{name}", "videos are sent as they are", "add video: frames, or remove it"
+        )
+    return {}
 
 
 def preflight(model: Model, api_key: str | None) -> None:

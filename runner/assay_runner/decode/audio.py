@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay_runner.media import Media, MediaError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 LONGEST = 6 * 3600
 """Seconds of sound at most."""
@@ -21,32 +27,54 @@ def decode_audio(medium: Media, rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: it cannot be read or decoded, holds no sound, or too much of it.
     """
-    import av
-
-    name = f"the {medium.kind} {medium.sha256[:12]}"
     pieces: list[NDArray[np.float32]] = []
     length = 0
-    try:
-        for piece in _samples(medium.read(), rate, name):
+    with _opened(medium) as (container, stream):
+        for piece in _samples(container, stream, rate):
             pieces.append(piece)
             length += len(piece)
             if length > LONGEST * rate:
-                raise MediaError(f"{name} lasts longer than {LONGEST // 3600} hours")
-    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        raise MediaError(f"{name} cannot be decoded ({error})") from error
-    if not length:
-        raise MediaError(f"{name} holds no sound")
+                raise _UndecodableError(f"it lasts longer than {LONGEST // 3600} hours")
+        if not length:
+            raise _UndecodableError("it holds no sound")
     return np.concatenate(pieces)
 
 
-def _samples(data: bytes, rate: int, name: str) -> Iterator[NDArray[np.float32]]:
+def own_rate(medium: Media) -> int:
+    """Samples per second of a medium's own.
+
+    Raises:
+        MediaError: it cannot be read, or holds no sound.
+    """
+    with _opened(medium) as (_, stream):
+        return int(stream.rate)
+
+
+class _UndecodableError(Exception):
+    """Why there is no sound to be had; a clause."""
+
+
+@contextmanager
+def _opened(medium: Media) -> Iterator[tuple[InputContainer, AudioStream]]:
     import av
 
-    with av.open(io.BytesIO(data), mode="r") as container:
-        if not container.streams.audio:
-            raise MediaError(f"{name} holds no sound")
-        # Channels stay apart here: FFmpeg mixes two into one that is louder than either.
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        for frame in chain(container.decode(container.streams.audio[0]), (None,)):
-            for resampled in resampler.resample(frame):
-                yield resampled.to_ndarray().mean(axis=0, dtype=np.float32)
+    name = f"the {medium.kind} {medium.sha256[:12]}"
+    try:
+        with av.open(io.BytesIO(medium.read()), mode="r") as container:
+            if not container.streams.audio:
+                raise _UndecodableError("it holds no sound")
+            yield container, container.streams.audio[0]
+    except _UndecodableError as error:
+        raise MediaError(f"{name} cannot be decoded: {error}") from error
+    except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError) as error:
+        raise MediaError(f"{name} cannot be decoded ({error})") from error
+
+
+def _samples(container: InputContainer, stream: AudioStream, rate: int) -> Iterator[NDArray[np.float32]]:
+    import av
+
+    # Channels stay apart here: FFmpeg mixes two into one that is louder than either.
+    resampler = av.AudioResampler(format="fltp", rate=rate)
+    for frame in chain(container.decode(stream), (None,)):
+        for resampled in resampler.resample(frame):
+            yield resampled.to_ndarray().mean(axis=0, dtype=np.float32)

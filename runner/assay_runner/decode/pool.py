@@ -34,6 +34,10 @@ class Decoders:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, whatever they do; safe to call twice."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 

@@ -1,29 +1,12 @@
 """Sound keeps its pitch, length and loudness through every format and rate."""
 
-import io
 
-import av
 import numpy as np
 import pytest
 
 from assay_runner.decode.audio import decode_audio
 from assay_runner.media import MediaError, from_bytes
-
-
-def tone(container, codec, rate, channels=1, seconds=2.0, layout=None) -> bytes:
-    """440 Hz at half loudness, the same in all channels."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate, layout=layout or ("mono" if channels == 1 else "stereo"))
-        wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout=stream.layout, rate=rate)
-        data = np.repeat(wave.astype(np.float32)[None], channels, axis=0)
-        frame = av.AudioFrame.from_ndarray(data, format="fltp", layout=stream.layout)
-        frame.sample_rate = rate
-        for converted in [*resampler.resample(frame), *resampler.resample(None)]:
-            file.mux(stream.encode(converted))
-        file.mux(stream.encode())
-    return out.getvalue()
+from support.recordings import tone
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,7 @@ import pytest
 from assay_runner.decode.sampling import Sampling
 from assay_runner.decode.video import decode_video
 from assay_runner.media import MediaError, from_bytes
-
-COUNT = 75
-
-
-def video(container="mp4", codec="libx264", count=COUNT, gop=20, b_frames=3, **options) -> bytes:
-    """Frames whose brightness rises from one to the next."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=25, options={"g": str(gop), "bf": str(b_frames)} | options)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(count):
-            picture = np.full((48, 64, 3), 20 + 3 * number, dtype=np.uint8)
-            picture[:24, :32] = 250
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        file.mux(stream.encode())
-    return out.getvalue()
+from support.recordings import COUNT, video
 
 
 def plainly(data: bytes) -> list[np.ndarray]:
