@@ -18,5 +18,13 @@ def die(number):
     os.kill(os.getpid(), number)
 
 
+def who():
+    return os.getpid()
+
+
+def hold(size):
+    return len(bytearray(size))
+
+
 def undecodable():
     raise MediaError("the video is broken")

@@ -1,6 +1,5 @@
 """Sound keeps its pitch, length and loudness through every format and rate."""
 
-
 import numpy as np
 import pytest
 
