@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay_runner.backends.base import Batch, Generation, Request, Response, ResponseError
+from assay_runner.backends.prompts import PromptError, score_tokens
 from assay_runner.backends.transformers_model import Loaded
-from assay_runner.backends.transformers_prompts import Prompt, PromptError, render, score_tokens
+from assay_runner.backends.transformers_prompts import Prompt, render
 from assay_runner.media import MediaError
 
 _PROCESSOR_ERRORS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, RuntimeError)
@@ -77,7 +78,7 @@ def prepare(loaded: Loaded, batch: Batch) -> Prepared:
 
 
 def _checked_tokens(loaded: Loaded, request: Request) -> tuple[list[int], list[int]]:
-    context, continuation = score_tokens(loaded, request)
+    context, continuation = score_tokens(loaded.tokenizer, request)
     total = len(context) + len(continuation)
     if loaded.limit is not None and total - 1 > loaded.limit:
         raise PromptError(

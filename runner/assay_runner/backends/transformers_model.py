@@ -12,7 +12,8 @@ from typing import Any
 
 from assay_api.errors import SpecError
 from assay_runner.backends.base import ModelContext
-from assay_runner.backends.transformers_plan import Source, model_kind, verify
+from assay_runner.backends.source import Source
+from assay_runner.backends.transformers_plan import model_kind, verify
 
 _UNLIMITED = 10**9
 """Tokenizers without a limit state an enormous one."""
