@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
+
+from aiohttp import web
 
 from assay_api.evaljob import Model
 from assay_runner.backends.base import Batch, Generation, Message, ModelContext, Request, Response, Text
@@ -15,9 +18,9 @@ from assay_runner.media import from_bytes
 from support.endpoint import reply
 
 
-def local_context(folder: str, args: dict[str, Any] | None = None) -> ModelContext:
-    """What the transformers backend is opened with for a model folder."""
-    model = Model.model_validate({"backend": "transformers", "name": folder, "args": args or {}})
+def local_context(folder: str, args: dict[str, Any] | None = None, backend: str = "transformers") -> ModelContext:
+    """What a backend that runs models here is opened with for a model folder."""
+    model = Model.model_validate({"backend": backend, "name": folder, "args": args or {}})
     description = describe(model, 2)
     return ModelContext(
         name=folder, revision=None, args=model.args, pins=description.pins, retries=0, batch_size=description.batch_size
@@ -50,7 +53,10 @@ class EngineAnswers:
             self._task.result()  # says why the engine has ended
         response = answered.result()
         if response.error is not None:
-            raise RuntimeError(response.error.message)
+            refusal = {
+                "error": {"message": f"This model's maximum context length is exceeded: {response.error.message}"}
+            }
+            raise web.HTTPBadRequest(text=json.dumps(refusal), content_type="application/json")
         return reply(
             path, response.text or "", response.finish_reason or "", response.tokens_in or 0, response.tokens_out or 0
         )

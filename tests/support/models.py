@@ -20,7 +20,9 @@ _CORPUS = [
 ]
 
 
-def make_text_model(folder: Path, *, chat_template: str | None = None, positions: int = 256, seed: int = 0) -> Path:
+def make_text_model(
+    folder: Path, *, chat_template: str | None = None, positions: int = 256, seed: int = 0, heads: int = 4
+) -> Path:
     """A Llama of two layers with random weights and a byte-level BPE tokenizer, saved in `folder`."""
     import torch
     from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
@@ -46,7 +48,7 @@ def make_text_model(folder: Path, *, chat_template: str | None = None, positions
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         max_position_embeddings=positions,
         bos_token_id=0,
         eos_token_id=1,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _NEEDS = {
     BackendName.OPENAI: ("httptools",),
     BackendName.TRANSFORMERS: ("torch", "transformers", "PIL"),
+    BackendName.VLLM: ("vllm", "av", "pebble", "PIL"),
+    BackendName.SGLANG: ("sglang", "av", "pebble", "PIL"),
 }
 
 
@@ -40,6 +42,14 @@ def describe(model: Model, cores: int, cache: ModelCache | None = None) -> Descr
         from assay_runner.backends import openai_plan
 
         return openai_plan.describe(model)
+    if model.backend is BackendName.VLLM:
+        from assay_runner.backends import vllm_plan
+
+        return vllm_plan.describe(model, cores, cache)
+    if model.backend is BackendName.SGLANG:
+        from assay_runner.backends import sglang_plan
+
+        return sglang_plan.describe(model, cores, cache)
     from assay_runner.backends import transformers_plan
 
     return transformers_plan.describe(model, cores, cache)
@@ -69,6 +79,16 @@ def open_backend(name: str, context: ModelContext) -> Backend:
     _available(backend or name)
     if backend is BackendName.OPENAI:
         return _open_openai(context)
+    if backend is BackendName.VLLM:
+        from assay_runner.backends.engine_backend import EngineBackend
+        from assay_runner.backends.vllm_engine import VllmEngine
+
+        return EngineBackend(context, VllmEngine(context, time.monotonic), time.monotonic)
+    if backend is BackendName.SGLANG:
+        from assay_runner.backends.engine_backend import EngineBackend
+        from assay_runner.backends.sglang_engine import SglangEngine
+
+        return EngineBackend(context, SglangEngine(context), time.monotonic)
     from assay_runner.backends.transformers_engine import TransformersBackend
 
     return TransformersBackend(context, time.monotonic)
