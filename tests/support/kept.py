@@ -22,6 +22,7 @@ class Subject:
     """What the contract is checked on: how to open it, and the event loop in which it lives."""
 
     name: str
+    model: str
     open: Callable[[], Backend]
     loop: asyncio.Runner
 
@@ -34,22 +35,22 @@ class Kept:
     """Starts once and closes with `end`."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend, self._started = backend, False
+        self.inner, self._started = backend, False
         self.capacity, self.trouble = backend.capacity, backend.trouble
 
     async def start(self) -> None:
         if not self._started:
-            await self._backend.start()
+            await self.inner.start()
             self._started = True
 
     def stream(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Response]:
-        return self._backend.stream(batches)
+        return self.inner.stream(batches)
 
     async def close(self) -> None:
         """Not yet."""
 
     async def end(self) -> None:
-        await self._backend.close()
+        await self.inner.close()
 
 
 @contextmanager
@@ -60,5 +61,5 @@ def kept(backend: str, folder: Path, **args: Any) -> Iterator[Subject]:
     small = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16, "kv_cache_memory_bytes": 64 << 20}
     engine = Kept(open_backend(backend, local_context(str(folder), small | args, backend)))
     with asyncio.Runner() as loop:
-        yield Subject(backend, lambda: engine, loop)
+        yield Subject(backend, str(folder), lambda: engine, loop)
         loop.run(engine.end())

@@ -39,6 +39,7 @@ class Renderer:
     def __init__(self, tokenizer: Any, processor: Any | None, limit: int | None, placeholder: Placeholder) -> None:
         """`processor` is None for text models; `limit` is of prompt and answer together, in tokens."""
         self._tokenizer, self._processor, self._limit, self._placeholder = tokenizer, processor, limit, placeholder
+        self._kinds = _kinds(processor)
         owners = [owner for owner in (processor, tokenizer) if getattr(owner, "chat_template", None)]
         self._template = owners[0] if owners else None
         self._in_parts = processor is not None and self._template is not None and _takes_parts(self._template)
@@ -60,15 +61,14 @@ class Renderer:
             self.check_length(len(context) + len(continuation), 1)
             return Prompt("", (*context, *continuation), scored=len(continuation))
         media = tuple(part for message in request.messages for part in message.parts if isinstance(part, Media))
-        if media and self._processor is None:
-            kinds = ", ".join(sorted({medium.kind for medium in media}))
-            raise PromptError("Unsupported", f"the model does not take {kinds}")
+        if unknown := {medium.kind for medium in media} - self._kinds:
+            raise PromptError("Unsupported", f"the model does not take {', '.join(sorted(unknown))}")
         text, special = self._text(request)
         ids = tuple(self._tokenizer.encode(text, add_special_tokens=special))
         if not ids:
             raise PromptError("Unsupported", "the prompt is empty")
-        if not media:
-            self.check_length(len(ids), request.generation.max_new_tokens)
+        # Media make it longer still: by how much, the engine knows.
+        self.check_length(len(ids), request.generation.max_new_tokens)
         return Prompt(text, ids, media)
 
     def check_length(self, tokens: int, longest: int) -> None:
@@ -134,6 +134,14 @@ def takes_media(config: Any) -> bool:
 
     parts = ("vision_config", "audio_config", "visual", "mm_vision_tower")
     return type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or any(getattr(config, part, None) for part in parts)
+
+
+def _kinds(processor: Any | None) -> set[str]:
+    """Kinds of media that a processor has a part for; all of them, where it is of no known make."""
+    if processor is None:
+        return set()
+    parts = {"image_processor": "image", "video_processor": "video", "feature_extractor": "audio"}
+    return {kind for part, kind in parts.items() if getattr(processor, part, None)} or set(parts.values())
 
 
 def _takes_parts(template: Any) -> bool:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from assay_api.errors import SpecError
@@ -27,6 +28,8 @@ _FIRST_AND_LAST = 1 << 20
 _UNPINNED = ("distributed_executor_backend", "gpu_memory_utilization", "kv_cache_memory_bytes", "trust_remote_code")
 _LOWEST = 0.01
 """vLLM raises a temperature between 0 and this without a word to the caller."""
+_TOO_LONG = "maximum model length"
+"""What vLLM says of a prompt that media have made too long."""
 _ENDING = 20.0
 """Seconds in which the engine's processes may end by themselves."""
 
@@ -39,8 +42,10 @@ class VllmEngine:
         self._context, self._clock = context, clock
         self._engine: Any = None
         self._renderer: Renderer | None = None
-        self._starting: asyncio.Future[Any] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._others: set[Any] = set()
+        self._own: set[Any] | None = None
+        """The engine's processes, once it is up."""
         self._requests = 0
 
     @property
@@ -57,15 +62,17 @@ class VllmEngine:
         """
         self._others = set(multiprocessing.active_children())
         self._starting = asyncio.ensure_future(asyncio.to_thread(self._load))
-        self._engine, self._renderer = await asyncio.shield(self._starting)
+        await asyncio.shield(self._starting)
+        self._own = set(multiprocessing.active_children()) - self._others
+        assert self._renderer is not None
         return self._renderer
 
     async def close(self) -> None:
         """End the engine's processes, whatever state they are in; safe to call twice."""
         starting, self._starting = self._starting, None
-        engine, self._engine = self._engine, None
         if starting is not None and not starting.done():
-            engine = await self._give_up(starting)
+            await self._give_up(starting)
+        engine, self._engine = self._engine, None
         if engine is not None:
             await asyncio.to_thread(engine.shutdown)
             # Its parts hold each other, and what is left of them when the process ends complains then.
@@ -73,14 +80,12 @@ class VllmEngine:
             gc.collect()
         await asyncio.to_thread(self._end_processes)
 
-    async def _give_up(self, starting: asyncio.Future[Any]) -> Any:
-        """End a start that nobody waits for: its thread notices when the engine's processes are gone. The engine, should
-        it have come up all the same."""
+    async def _give_up(self, starting: asyncio.Future[None]) -> None:
+        """End a start that nobody waits for: its thread notices when the engine's processes are gone."""
         for _ in range(int(_ENDING)):
             await asyncio.to_thread(self._end_processes)
             if (await asyncio.wait({starting}, timeout=1.0))[0]:
-                return None if starting.exception() else starting.result()[0]
-        return None
+                return
 
     async def answer(self, request: Request, prompt: Prompt, opened: Opened | None) -> Response | Refused:
         """The answer to one request.
@@ -100,7 +105,8 @@ class VllmEngine:
         except EngineDeadError as error:
             raise BackendFailed("The engine has ended; its last words are above.") from error
         except (VLLMClientError, ValueError) as error:
-            return Refused("Unsupported", f"vLLM refuses it ({_reason(error)})")
+            kind = "ContextTooLong" if _TOO_LONG in str(error) else "Unsupported"
+            return Refused(kind, f"vLLM refuses it ({_reason(error)})")
         except EngineGenerateError as error:
             if self._engine is None or self._engine.errored:
                 raise BackendFailed(f"The engine has failed ({_reason(error)}).") from error
@@ -140,7 +146,7 @@ class VllmEngine:
         assert self._renderer is not None, "start() comes first"
         return self._renderer.rate
 
-    def _load(self) -> tuple[Any, Renderer]:
+    def _load(self) -> None:
         source = verify_engine(KIND, self._context)
         pins, args = self._context.pins, self._context.args
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -157,7 +163,7 @@ class VllmEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
 
-            engine = AsyncLLM.from_engine_args(
+            engine = self._engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
                     model=source.name,
                     revision=source.commit,
@@ -169,28 +175,30 @@ class VllmEngine:
                     **known,
                 )
             )
+            self._renderer = load_renderer(
+                source,
+                trusted=bool(args.get("trust_remote_code", False)),
+                limit=int(engine.model_config.max_model_len),
+                placeholder=partial(_placeholder, engine.model_config),
+            )
         except (ImportError, OSError, ValueError, TypeError) as error:
             remedy = "see docs/backends.md for what is needed"
             raise SpecError("plan.json", "model", f"vLLM cannot load it ({_reason(error)})", remedy) from error
         except RuntimeError as error:
             raise BackendFailed(f"vLLM does not start ({_reason(error)}); its last words are above.") from error
-        config = engine.model_config
-        trusted = bool(args.get("trust_remote_code", False))
-
-        def placeholder(kind: str, number: int) -> str | None:
-            from vllm.model_executor.model_loader import get_model_cls
-
-            return get_model_cls(config).get_placeholder_str(kind, number)  # type: ignore[no-any-return]
-
-        limit = int(config.max_model_len)
-        return engine, load_renderer(source, trusted=trusted, limit=limit, placeholder=placeholder)
 
     def _end_processes(self) -> None:
-        own = set(multiprocessing.active_children()) - self._others
+        own = self._own if self._own is not None else set(multiprocessing.active_children()) - self._others
         for process in own:
             process.kill()
         for process in own:
             process.join(_ENDING)
+
+
+def _placeholder(config: Any, kind: str, number: int) -> str | None:
+    from vllm.model_executor.model_loader import get_model_cls
+
+    return get_model_cls(config).get_placeholder_str(kind, number)  # type: ignore[no-any-return]
 
 
 def _sampling(generation: Generation, seed: int) -> Any:

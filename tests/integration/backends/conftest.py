@@ -52,7 +52,12 @@ def sglang_text(text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     stand_in(tmp_path, monkeypatch)
     args = {"dtype": "float32", "enable_deterministic_inference": True, "gpu": STAND_IN_GPU}
     with asyncio.Runner() as loop:
-        yield Subject("sglang", lambda: open_backend("sglang", local_context(str(text_model), args, "sglang")), loop)
+        yield Subject(
+            "sglang",
+            str(text_model),
+            lambda: open_backend("sglang", local_context(str(text_model), args, "sglang")),
+            loop,
+        )
 
 
 @pytest.fixture(params=["transformers", "openai", "vllm", "sglang"])
@@ -70,4 +75,4 @@ def any_backend(request: pytest.FixtureRequest) -> Iterator[Subject]:
         return open_backend("transformers", local_context(str(used), {"device": "cpu"}))
 
     with asyncio.Runner() as loop:
-        yield Subject(request.param, opened, loop)
+        yield Subject(request.param, str(used), opened, loop)
