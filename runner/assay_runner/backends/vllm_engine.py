@@ -85,6 +85,7 @@ class VllmEngine:
         for _ in range(int(_ENDING)):
             await asyncio.to_thread(self._end_processes)
             if (await asyncio.wait({starting}, timeout=1.0))[0]:
+                await asyncio.gather(starting, return_exceptions=True)
                 return
 
     async def answer(self, request: Request, prompt: Prompt, opened: Opened | None) -> Response | Refused:
