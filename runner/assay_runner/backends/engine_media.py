@@ -56,7 +56,7 @@ class MediaRoom:
 
     def close(self) -> None:
         """End the processes."""
-        self._decoders.__exit__(None, None, None)
+        self._decoders.close()
 
 
 def _bytes(medium: Decoded) -> int:
