@@ -46,6 +46,8 @@ class Answer(Record):
     finish_reason: str | None = None
     reasoning: str | None = None
     """Text that the server kept apart as reasoning."""
+    frames: list[list[int]] = Field(default_factory=list)
+    """Of each video of the question that was decoded here, the places of the frames that were shown."""
 
 
 class SampleRecord(Record):

@@ -45,6 +45,7 @@ class AnswerRow(_Part):
     tokens: int | None = None
     finish_reason: str | None = None
     reasoning: str | None = None
+    frames: list[list[int]] = []
 
 
 class ObjectRow(msgspec.Struct, gc=False):

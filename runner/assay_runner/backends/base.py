@@ -114,6 +114,8 @@ class Response:
     tokens_out: int | None = None
     latency: float | None = None
     first_token: float | None = None
+    frames: tuple[tuple[int, ...], ...] = ()
+    """Of each video that was decoded for the request, the places of the frames that were shown."""
 
 
 @dataclass(frozen=True, slots=True)

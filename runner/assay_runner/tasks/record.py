@@ -74,6 +74,7 @@ def _answer(response: Response) -> Answer:
         tokens=response.tokens,
         finish_reason=response.finish_reason,
         reasoning=None if response.reasoning is None else to_plain(response.reasoning, "answer"),
+        frames=[list(places) for places in response.frames],
     )
 
 
