@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assay_runner.decode.sampling import Sampling
 from assay_runner.decode.video import Frames
-from assay_runner.media import Media
+from assay_runner.media import Media, MediaError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,6 +50,18 @@ def decode_media(media: tuple[Media, ...], wanted: Wanted) -> Opened:
     """
     began = time.monotonic()
     return Opened(tuple(_decoded(medium, wanted) for medium in media), time.monotonic() - began)
+
+
+def decode_each(requests: tuple[tuple[Media, ...], ...], wanted: Wanted) -> tuple[Opened | MediaError, ...]:
+    """The media of several requests, each decoded or its error."""
+    return tuple(_or_error(media, wanted) for media in requests)
+
+
+def _or_error(media: tuple[Media, ...], wanted: Wanted) -> Opened | MediaError:
+    try:
+        return decode_media(media, wanted)
+    except MediaError as error:
+        return error
 
 
 def _decoded(medium: Media, wanted: Wanted) -> Decoded:
