@@ -1,8 +1,10 @@
 """What decoding processes are asked to do in tests; a process of its own imports it by name."""
 
 import os
+import signal
 import time
 
+from assay_runner.decode.request import decode_media
 from assay_runner.media import MediaError
 
 
@@ -28,3 +30,14 @@ def hold(size):
 
 def undecodable():
     raise MediaError("the video is broken")
+
+
+def die_for_many(requests, wanted):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_for_red(media, wanted):
+    opened = decode_media(media, wanted)
+    if opened.media[0].getpixel((0, 0)) == (255, 0, 0):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return opened

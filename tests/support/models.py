@@ -20,14 +20,11 @@ _CORPUS = [
 ]
 
 
-def make_text_model(
-    folder: Path, *, chat_template: str | None = None, positions: int = 256, seed: int = 0, heads: int = 4
-) -> Path:
-    """A Llama of two layers with random weights and a byte-level BPE tokenizer, saved in `folder`."""
-    import torch
+def make_tokenizer() -> Any:
+    """A byte-level BPE tokenizer of 320 tokens, <s> and </s> first."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
     from tokenizers.models import BPE
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -39,7 +36,17 @@ def make_text_model(
         show_progress=False,
     )
     tokenizer.train_from_iterator(_CORPUS, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+def make_text_model(
+    folder: Path, *, chat_template: str | None = None, positions: int = 256, seed: int = 0, heads: int = 4
+) -> Path:
+    """A Llama of two layers with random weights and a byte-level BPE tokenizer, saved in `folder`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    fast = make_tokenizer()
     fast.chat_template = chat_template
     fast.save_pretrained(folder)
     torch.manual_seed(seed)

@@ -154,6 +154,8 @@ class Description:
     """Whether it can score continuations."""
     media: frozenset[str]
     """Kinds of media it takes: image, audio, video."""
+    loglikelihood_media: bool = False
+    """Whether it can score continuations of prompts with media."""
 
 
 class Backend(Protocol):

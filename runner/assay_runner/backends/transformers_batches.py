@@ -5,28 +5,28 @@ How requests are grouped depends on the batch alone, so the same plan gives the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay_runner.backends.base import Batch, Generation, Request, Response, ResponseError
 from assay_runner.backends.prompts import PromptError, score_tokens
+from assay_runner.backends.transformers_inputs import PROCESSOR_ERRORS, tensors, window
 from assay_runner.backends.transformers_model import Loaded
 from assay_runner.backends.transformers_prompts import Prompt, render
+from assay_runner.decode.request import Opened
 from assay_runner.media import MediaError
-
-_PROCESSOR_ERRORS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, RuntimeError)
-"""What image processors raise for a picture they cannot handle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Requests that are generated together; `inputs` are padded on the left, `lengths` count the prompts' tokens."""
+    """Requests that are generated together; `lengths` count the prompts' tokens, None where a prompt has none."""
 
     requests: tuple[Request, ...]
+    prompts: tuple[Prompt, ...]
     generation: Generation
     inputs: dict[str, Any]
-    lengths: tuple[int, ...]
+    lengths: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +39,53 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreShown:
+    """One continuation of a prompt with media: the last `count` tokens of `inputs`."""
+
+    requests: tuple[Request]
+    prompt: Prompt
+    inputs: dict[str, Any]
+    count: int
+
+
+Group = Generate | Score | ScoreShown
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A batch, ready to run, and the requests of it that have failed already."""
 
-    groups: tuple[Generate | Score, ...]
+    groups: tuple[Group, ...]
     failed: tuple[Response, ...]
 
 
-def prepare(loaded: Loaded, batch: Batch) -> Prepared:
-    """Render, decode and tokenise a batch. What is sampled runs alone, so that it depends on its seed and on nothing
-    beside it."""
+def prepare(loaded: Loaded, batch: Batch, opened: Mapping[str, Opened | MediaError]) -> Prepared:
+    """Render and tokenise a batch. What is sampled runs alone, so that it depends on its seed and on nothing beside it.
+
+    Args:
+        opened: request → its media, decoded, or why they are not.
+    """
     failed: list[Response] = []
     grouped: dict[tuple[Any, ...], list[tuple[Request, Prompt]]] = {}
     scored: list[tuple[Request, list[int], list[int]]] = []
+    groups: list[Group] = []
     for request in batch:
+        media = opened.get(request.key)
         try:
-            if request.kind == "loglikelihood":
+            if isinstance(media, MediaError):
+                raise PromptError("MediaError", str(media))
+            if request.kind == "loglikelihood" and media is not None:
+                groups.append(_shown(loaded, request, media))
+            elif request.kind == "loglikelihood":
                 scored.append((request, *_checked_tokens(loaded, request)))
             else:
-                prompt = render(loaded, request)
-                alone = request.key if request.generation.temperature > 0 else None
-                grouped.setdefault((request.generation, bool(prompt.images), prompt.special, alone), []).append(
+                prompt = render(loaded, request, media)
+                alone = request.key if request.generation.temperature > 0 or _is_long(loaded, prompt) else None
+                grouped.setdefault((request.generation, prompt.shape, prompt.special, alone), []).append(
                     (request, prompt)
                 )
-        except MediaError as error:
-            failed.append(_failed(request, "MediaError", str(error)))
         except PromptError as error:
             failed.append(_failed(request, error.kind, str(error)))
-    groups: list[Generate | Score] = []
     for members in grouped.values():
         group, errors = _generate_group(loaded, members)
         groups += [group] if group else []
@@ -75,6 +94,44 @@ def prepare(loaded: Loaded, batch: Batch) -> Prepared:
         requests, contexts, continuations = zip(*scored, strict=True)
         groups.append(Score(requests, contexts, continuations))
     return Prepared(tuple(groups), tuple(failed))
+
+
+def part_of(loaded: Loaded, group: Group, first: int, last: int) -> Group:
+    """The requests from `first` to before `last` as a group of their own, padded to the longest among them."""
+    some = slice(first, last)
+    assert not isinstance(group, ScoreShown), "it is one request"
+    if isinstance(group, Score):
+        return Score(group.requests[some], group.contexts[some], group.continuations[some])
+    prompts = group.prompts[some]
+    return Generate(group.requests[some], prompts, group.generation, tensors(loaded, prompts), group.lengths[some])
+
+
+def _is_long(loaded: Loaded, prompt: Prompt) -> bool:
+    """Whether a speech model hears it piece by piece, so that it cannot share a batch."""
+    heard = window(loaded) if loaded.kind.speech else None
+    return heard is not None and len(prompt.sounds[0]) > heard
+
+
+def _shown(loaded: Loaded, request: Request, media: Opened) -> ScoreShown:
+    """A continuation to be scored after the conversation as the chat template writes it, split like text: spaces at the end
+    of the conversation go to the continuation, and its tokens are those that follow as many as the conversation has. It
+    runs alone: beside others its positions would be shifted by padding."""
+    prompt = render(loaded, request, media)
+    context = prompt.text.rstrip()
+    whole = prompt.text + (request.continuation or "")
+    try:
+        before = tensors(loaded, [replace(prompt, text=context)])["input_ids"].shape[1]
+        inputs = tensors(loaded, [replace(prompt, text=whole)])
+    except PROCESSOR_ERRORS as error:
+        raise PromptError("MediaError", f"the model's processor refuses it ({error})") from error
+    total = inputs["input_ids"].shape[1]
+    if total <= before:
+        raise PromptError("TokenBoundary", "the continuation has no token of its own after this context")
+    if loaded.limit is not None and total - 1 > loaded.limit:
+        raise PromptError(
+            "ContextTooLong", f"prompt and continuation have {total} tokens, the model takes {loaded.limit}"
+        )
+    return ScoreShown((request,), prompt, inputs, total - before)
 
 
 def _checked_tokens(loaded: Loaded, request: Request) -> tuple[list[int], list[int]]:
@@ -94,13 +151,13 @@ def _generate_group(
     failed: list[Response] = []
     kept = list(members)
     try:
-        inputs = _tensors(loaded, [prompt for _, prompt in kept])
-    except _PROCESSOR_ERRORS:
+        inputs = tensors(loaded, [prompt for _, prompt in kept])
+    except PROCESSOR_ERRORS:
         kept, failed = _sift(loaded, members)
         if not kept:
             return None, failed
-        inputs = _tensors(loaded, [prompt for _, prompt in kept])
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        inputs = tensors(loaded, [prompt for _, prompt in kept])
+    lengths = _lengths(loaded, inputs, len(kept))
     complaints = [_complaint(loaded, request, length) for (request, _), length in zip(kept, lengths, strict=True)]
     if any(complaints):
         for (request, _), complaint in zip(kept, complaints, strict=True):
@@ -110,9 +167,13 @@ def _generate_group(
         if not kept:
             return None, failed
         lengths = [length for length, complaint in zip(lengths, complaints, strict=True) if not complaint]
-        inputs = _tensors(loaded, [prompt for _, prompt in kept])
-    requests = tuple(request for request, _ in kept)
-    return Generate(requests, requests[0].generation, inputs, tuple(lengths)), failed
+        inputs = tensors(loaded, [prompt for _, prompt in kept])
+    requests, prompts = zip(*kept, strict=True)
+    return Generate(requests, prompts, requests[0].generation, inputs, tuple(lengths)), failed
+
+
+def _lengths(loaded: Loaded, inputs: Mapping[str, Any], count: int) -> list[int | None]:
+    return [None] * count if loaded.kind.speech else list(inputs["attention_mask"].sum(dim=1).tolist())
 
 
 def _sift(
@@ -122,31 +183,29 @@ def _sift(
     kept, failed = [], []
     for request, prompt in members:
         try:
-            _tensors(loaded, [prompt])
-        except _PROCESSOR_ERRORS as error:
-            kind = "MediaError" if prompt.images else "Unsupported"
+            tensors(loaded, [prompt])
+        except PROCESSOR_ERRORS as error:
+            kind = "MediaError" if any(prompt.shape) else "Unsupported"
             failed.append(_failed(request, kind, f"the model's processor refuses it ({error})"))
         else:
             kept.append((request, prompt))
     return kept, failed
 
 
-def _tensors(loaded: Loaded, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    texts = [prompt.text for prompt in prompts]
-    settings = {"padding": True, "return_tensors": "pt", "add_special_tokens": prompts[0].special}
-    if loaded.processor is None:
-        found = loaded.tokenizer(texts, **settings)
-    else:
-        images = [list(prompt.images) for prompt in prompts] if prompts[0].images else None
-        found = loaded.processor(text=texts, images=images, **settings)
-    return dict(found)
-
-
-def _complaint(loaded: Loaded, request: Request, length: int) -> ResponseError | None:
+def _complaint(loaded: Loaded, request: Request, length: int | None) -> ResponseError | None:
+    if length is None:
+        return None
     if length == 0:
         return ResponseError("Unsupported", "the prompt is empty")
     longest = request.generation.max_new_tokens
-    if loaded.limit is not None and length + longest > loaded.limit:
+    if loaded.limit is None:
+        return None
+    if loaded.kind.encodes:
+        if max(length, longest) <= loaded.limit:
+            return None
+        told = f"the prompt has {length} tokens and {longest} may be generated, the model takes {loaded.limit} of each"
+        return ResponseError("ContextTooLong", told)
+    if length + longest > loaded.limit:
         return ResponseError(
             "ContextTooLong",
             f"the prompt has {length} tokens and {longest} may be generated, the model takes {loaded.limit} together",

@@ -1,23 +1,28 @@
 """The backend that runs a model of transformers in this process, on a CPU or a GPU.
 
-One thread runs the model; another prepares the next batch (decode images, render, tokenise) meanwhile; the event loop
-only waits. Batches are run one after the other as the pipeline formed them, so what shares a padded batch is the
-plan's doing."""
+One thread runs the model; meanwhile the media of the next batch are decoded in processes of their own, and another thread
+prepares it (render, tokenise); the event loop only waits. Batches are run one after the other as the pipeline formed them,
+so what shares a padded batch is the plan's doing; only a batch size that is to be found by itself lets the engine divide
+them."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
-from assay_runner.backends.base import BackendFailed, Batch, ModelContext, Response
-from assay_runner.backends.transformers_batches import Generate, Prepared, Score, prepare
+from assay_runner.backends.base import BackendFailed, Batch, ModelContext, Response, ResponseError
+from assay_runner.backends.media_opening import PATIENCE, Found, MediaOpening
+from assay_runner.backends.transformers_batches import Group, Prepared, Score, ScoreShown, part_of, prepare
 from assay_runner.backends.transformers_generate import generate
+from assay_runner.backends.transformers_memory import Sizes, ran_out, release
 from assay_runner.backends.transformers_model import Loaded, load, use_pinned_threads
-from assay_runner.backends.transformers_score import score
+from assay_runner.backends.transformers_plan import AUTO
+from assay_runner.backends.transformers_prompts import media_of
+from assay_runner.backends.transformers_score import score, score_shown
+from assay_runner.decode.pool import Decoders
 
 
 class TransformersBackend:
@@ -27,6 +32,9 @@ class TransformersBackend:
         """`clock` is monotonic, in seconds."""
         self._context, self._clock = context, clock
         self._loaded: Loaded | None = None
+        self._divides, self._sizes = context.pins.get("batch_size") == AUTO, Sizes()
+        self._decoders: Decoders | None = None
+        self._opening: MediaOpening | None = None
         self._closing = threading.Event()
         self._runner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
@@ -51,10 +59,16 @@ class TransformersBackend:
         loop = asyncio.get_running_loop()
         self._loaded = await loop.run_in_executor(self._runner, self._load)
         await loop.run_in_executor(self._preparer, use_pinned_threads, int(self._context.pins["threads"]))
+        if self._loaded.kind.media:
+            self._decoders = Decoders(self._context.cores, PATIENCE)
+            self._opening = MediaOpening(self._decoders, self._context.cores, self._loaded.wanted)
 
     async def close(self) -> None:
         """End what runs at its next token and drop the model; safe to call twice."""
         self._closing.set()
+        if self._decoders is not None:
+            await asyncio.to_thread(self._decoders.close)
+            self._decoders = self._opening = None
         await asyncio.to_thread(self._preparer.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._runner.shutdown, wait=True, cancel_futures=True)
         self._loaded = None
@@ -67,7 +81,6 @@ class TransformersBackend:
         """
         loaded = self._loaded
         assert loaded is not None, "start() comes first"
-        loop = asyncio.get_running_loop()
         upcoming = asyncio.create_task(self._next(loaded, batches))
         try:
             while (prepared := await upcoming) is not None:
@@ -75,7 +88,7 @@ class TransformersBackend:
                 for response in prepared.failed:
                     yield response
                 for group in prepared.groups:
-                    for response in await loop.run_in_executor(self._runner, self._run, loaded, group):
+                    async for response in self._answered(loaded, group):
                         yield response
         finally:
             upcoming.cancel()
@@ -86,35 +99,82 @@ class TransformersBackend:
             batch = await anext(batches)
         except StopAsyncIteration:
             return None
-        return await asyncio.get_running_loop().run_in_executor(self._preparer, prepare, loaded, batch)
+        shown = {request.key: media_of(request) for request in batch}
+        known = {key: media for key, media in shown.items() if all(one.kind in loaded.kind.media for one in media)}
+        opened: dict[str, Found] = {}
+        if self._opening is not None and any(known.values()):
+            opened = await self._opening.open(known)
+        return await asyncio.get_running_loop().run_in_executor(self._preparer, prepare, loaded, batch, opened)
+
+    async def _answered(self, loaded: Loaded, group: Group) -> AsyncIterator[Response]:
+        """The answers of a group: in one go, or, where the batch size is found by itself, in as many as the memory asks
+        for."""
+        loop = asyncio.get_running_loop()
+        first = 0
+        size = self._sizes.fitting(group) if self._divides else len(group.requests)
+        while first < len(group.requests):
+            last = min(first + size, len(group.requests))
+            part = group
+            if (first, last) != (0, len(group.requests)):
+                # Tokenizers belong to the thread that prepares.
+                part = await loop.run_in_executor(self._preparer, part_of, loaded, group, first, last)
+            answers = await loop.run_in_executor(self._runner, self._run, loaded, part)
+            if isinstance(answers, str):
+                if len(part.requests) > 1:
+                    size = self._sizes.halve(group, len(part.requests))
+                    continue
+                error = ResponseError("OutOfMemory", f"it does not fit into memory by itself ({answers})")
+                answers = [Response(key=part.requests[0].key, error=error)]
+            for response in answers:
+                yield response
+            first = last
 
     def _load(self) -> Loaded:
-        with _engine_faults("loading the model"):
+        try:
             return load(self._context)
+        except (MemoryError, RuntimeError) as error:
+            raise _fault("loading the model", error) from error
 
-    def _run(self, loaded: Loaded, group: Generate | Score) -> list[Response]:
+    def _run(self, loaded: Loaded, group: Group) -> list[Response] | str:
+        """The answers of a group; where it can be divided and the memory is too small, what the engine says of that.
+
+        Raises:
+            BackendFailed: the engine failed.
+        """
+        try:
+            return self._timed(loaded, group)
+        except (MemoryError, RuntimeError) as error:
+            doing = f"a batch of {len(group.requests)}"
+            if not self._divides or not ran_out(error):
+                raise _fault(doing, error) from error
+            said = _said(error)
+        # Not before the exception is gone, which holds what the batch has taken.
+        release()
+        return said
+
+    def _timed(self, loaded: Loaded, group: Group) -> list[Response]:
         started = self._clock()
-        with _engine_faults(f"a batch of {len(group.requests)}"):
-            responses = self._answers(loaded, group)
-        latency = self._clock() - started
-        return [replace(response, latency=latency) for response in responses]
-
-    def _answers(self, loaded: Loaded, group: Generate | Score) -> list[Response]:
         if isinstance(group, Score):
-            return score(loaded, group)
-        return generate(loaded, group, self._closing.is_set)
+            responses = score(loaded, group)
+            frames: list[tuple[tuple[int, ...], ...]] = [()] * len(responses)
+        elif isinstance(group, ScoreShown):
+            responses, frames = [score_shown(loaded, group)], [group.prompt.frames]
+        else:
+            responses = generate(loaded, group, self._closing.is_set)
+            frames = [prompt.frames for prompt in group.prompts]
+        latency = self._clock() - started
+        return [replace(one, latency=latency, frames=shown) for one, shown in zip(responses, frames, strict=True)]
 
 
-@contextmanager
-def _engine_faults(doing: str) -> Iterator[None]:
-    """Turn what the engine raises into the end of this worker: it may be in any state now. A smaller batch is not
-    tried, because it could give other bits than the planned one."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if isinstance(error, MemoryError) or "memory" in text.lower():
-            raise BackendFailed(
-                f"There is not enough memory for {doing} ({text}); set model.args.batch_size lower and plan anew."
-            ) from error
-        raise BackendFailed(f"The engine failed at {doing} ({text}).") from error
+def _fault(doing: str, error: MemoryError | RuntimeError) -> BackendFailed:
+    """The end of this worker: after a fault the engine may be in any state."""
+    if ran_out(error):
+        return BackendFailed(
+            f"There is not enough memory for {doing} ({_said(error)}); set model.args.batch_size lower or to auto and plan anew."
+        )
+    return BackendFailed(f"The engine failed at {doing} ({_said(error)}).")
+
+
+def _said(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

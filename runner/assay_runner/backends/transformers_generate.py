@@ -8,7 +8,8 @@ from typing import Any
 from assay_runner.backends.base import Generation, Response
 from assay_runner.backends.stopping import cut
 from assay_runner.backends.transformers_batches import Generate
-from assay_runner.backends.transformers_model import Loaded
+from assay_runner.backends.transformers_model import Loaded, on_device
+from assay_runner.backends.transformers_speech import transcribe
 
 
 def generate(loaded: Loaded, group: Generate, cancelled: Callable[[], bool]) -> list[Response]:
@@ -16,8 +17,11 @@ def generate(loaded: Loaded, group: Generate, cancelled: Callable[[], bool]) -> 
     import torch
     from transformers import StoppingCriteriaList
 
-    inputs = {name: _on_device(loaded, value) for name, value in group.inputs.items()}
-    width = inputs["input_ids"].shape[1]
+    inputs = {name: on_device(loaded, value) for name, value in group.inputs.items()}
+    if loaded.kind.speech:
+        return transcribe(loaded, group, inputs, cancelled)
+    # The decoder of an encoder-decoder begins with one token of its own, which is no part of the answer.
+    width = 1 if loaded.kind.encodes else inputs["input_ids"].shape[1]
     watch = _StopWatch(loaded, group.generation.stop, width, len(group.requests), cancelled)
     if group.generation.temperature > 0:
         torch.manual_seed(group.requests[0].seed)
@@ -97,7 +101,7 @@ def _settings(loaded: Loaded, generation: Generation) -> Any:
 
 
 def _response(
-    loaded: Loaded, key: str, row: list[int], stopped: int | None, length: int, generation: Generation
+    loaded: Loaded, key: str, row: list[int], stopped: int | None, length: int | None, generation: Generation
 ) -> Response:
     end = next((place for place, token in enumerate(row) if token in loaded.stops), None)
     if stopped is not None:
@@ -111,9 +115,3 @@ def _response(
     return Response(
         key=key, text=text, finish_reason="stop" if finished else "length", tokens_in=length, tokens_out=counted
     )
-
-
-def _on_device(loaded: Loaded, value: Any) -> Any:
-    if not hasattr(value, "is_floating_point"):
-        return value
-    return value.to(loaded.device, loaded.dtype) if value.is_floating_point() else value.to(loaded.device)

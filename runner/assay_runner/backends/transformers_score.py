@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from assay_runner.backends.base import Response
-from assay_runner.backends.transformers_batches import Score
-from assay_runner.backends.transformers_model import Loaded
+from assay_runner.backends.transformers_batches import Score, ScoreShown
+from assay_runner.backends.transformers_model import Loaded, on_device
 
 
 def score(loaded: Loaded, group: Score) -> list[Response]:
@@ -35,6 +35,18 @@ def score(loaded: Loaded, group: Score) -> list[Response]:
             )
             for row, (request, continuation) in enumerate(zip(group.requests, group.continuations, strict=True))
         ]
+
+
+def score_shown(loaded: Loaded, group: ScoreShown) -> Response:
+    """The same for one continuation after a prompt with media."""
+    import torch
+
+    inputs = {name: on_device(loaded, value) for name, value in group.inputs.items()}
+    ids = inputs["input_ids"][0]
+    kept = {"logits_to_keep": group.count + 1} if loaded.keeps_logits else {}
+    with torch.inference_mode():
+        logits = loaded.model(**inputs, use_cache=False, **kept).logits[0, -group.count - 1 : -1]
+        return _response(group.requests[0].key, logits, ids[-group.count :].tolist(), len(ids))
 
 
 def _logits(loaded: Loaded, ids: Any, mask: Any, wanted: list[int]) -> tuple[Any, dict[int, int]]:

@@ -59,12 +59,12 @@ def check_task(
             f"its first documents cannot be built: {failure}",
             "correct the task; `assay plan` shows it again",
         )
-    if task.needs_loglikelihood and sent - {"text"}:
+    if task.needs_loglikelihood and sent - {"text"} and not description.loglikelihood_media:
         raise SpecError(
             file,
             "output_type",
-            f"{resolved.config.output_type} with media needs log-likelihoods of images or sounds, which no backend gives",
-            "use generate_until",
+            f"{resolved.config.output_type} needs log-likelihoods after media, which this model's backend does not give",
+            "use generate_until, or backend transformers",
         )
     unsupported = (sent - {"text"}) - description.media
     if unsupported:

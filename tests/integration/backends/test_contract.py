@@ -128,7 +128,9 @@ def test_a_request_that_cannot_be_put_is_an_error_row_and_the_others_are_answere
     flac = from_bytes(b"fLaC" + bytes(64))
     impossible = replace(ask("bad", "x"), messages=(Message("user", (flac, Text("what is said?"))),), prompt=None)
     found = run(any_backend, [ask("a", "the cat"), impossible, ask("b", "the mat")])
-    assert found["bad"].error is not None and found["bad"].error.kind == "Unsupported"
+    # Sound is converted for an endpoint, which this one cannot be; the model itself takes none.
+    kind = "MediaError" if any_backend.name == "openai" else "Unsupported"
+    assert found["bad"].error is not None and found["bad"].error.kind == kind
     assert found["bad"].text is None
     assert found["a"].text is not None and found["b"].text is not None
 

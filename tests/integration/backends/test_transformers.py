@@ -223,3 +223,55 @@ def test_running_out_of_memory_ends_the_worker_and_names_the_batch_size(
     monkeypatch.setattr("assay_runner.backends.transformers_engine.generate", out_of_memory)
     with pytest.raises(BackendFailed, match=r"batch of 2.*args\.batch_size"):
         run(base_model, [ask("a", "x"), ask("b", "y")])
+
+
+def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, most: int, hopeless: str = "") -> list[int]:
+    """From now on more than `most` requests together do not fit, nor does `hopeless` in any company; how many ran."""
+    from assay_runner.backends import transformers_engine
+
+    ran: list[int] = []
+
+    def limited(run: Any) -> Any:
+        def engine(loaded: Any, group: Any, *rest: Any) -> Any:
+            if len(group.requests) > most or any(request.key == hopeless for request in group.requests):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            ran.append(len(group.requests))
+            return run(loaded, group, *rest)
+
+        return engine
+
+    monkeypatch.setattr(transformers_engine, "generate", limited(transformers_engine.generate))
+    monkeypatch.setattr(transformers_engine, "score", limited(transformers_engine.score))
+    return ran
+
+
+def test_a_batch_size_that_is_to_be_found_is_halved_until_it_fits(
+    base_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = [ask(str(n), TEXTS[n % 4]) for n in range(10)] + [score(f"s{n}", *pair) for n, pair in enumerate(PAIRS)]
+    expected = run(base_model, batch)
+    ran = out_of_memory_above(monkeypatch, 2)
+    found = run(base_model, batch, args={"batch_size": "auto"})
+    assert ran == [2] * 5 + [2, 2, 1]
+    assert {key: response.text for key, response in found.items()} == {key: r.text for key, r in expected.items()}
+    for key, response in found.items():
+        assert response.error is None
+        assert response.logprob == pytest.approx(expected[key].logprob, abs=1e-5)
+
+
+def test_a_sample_that_does_not_fit_by_itself_is_an_error_row(
+    base_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_memory_above(monkeypatch, 64, hopeless="b")
+    found = run(base_model, [ask(key, "the cat") for key in "abc"], args={"batch_size": "auto"})
+    assert found["b"].error is not None and found["b"].error.kind == "OutOfMemory"
+    assert found["a"].text == found["c"].text is not None
+
+
+def test_another_fault_of_the_engine_is_not_tried_again(base_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("assay_runner.backends.transformers_engine.generate", broken)
+    with pytest.raises(BackendFailed, match="illegal memory access"):
+        run(base_model, [ask("a", "x"), ask("b", "y")], args={"batch_size": "auto"})

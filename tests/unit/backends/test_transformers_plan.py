@@ -9,6 +9,7 @@ import torch
 
 from assay_api.errors import AssayError, SpecError, Unfit
 from assay_api.evaljob import Model
+from assay_runner.backends import transformers_plan
 from assay_runner.backends.base import ModelContext
 from assay_runner.backends.registry import describe
 from assay_runner.backends.transformers_plan import verify
@@ -31,7 +32,7 @@ def test_a_plan_on_a_cpu_is_exact_and_independent_of_the_machines_cores() -> Non
     assert one.determinism == "exact"
     assert (one.pins["threads"], one.pins["dtype"], one.pins["batch_size"], one.batch_size) == (1, "float32", 16, 16)
     assert torch.backends.cpu.get_cpu_capability() in one.pins["cpu"]
-    assert one.media == {"image"}
+    assert one.media == {"image", "video"}
 
 
 def test_arguments_are_pinned() -> None:
@@ -44,6 +45,76 @@ def test_a_gpu_is_planned_without_one_and_promises_less() -> None:
     assert (description.pins["device"], description.pins["dtype"]) == ("cuda", "bfloat16")
     assert "cpu" not in description.pins
     assert description.determinism == "best-effort"
+
+
+def test_a_batch_size_that_is_to_be_found_promises_less() -> None:
+    description = describe(model(VLM, device="cpu", batch_size="auto"), 1)
+    assert (description.pins["batch_size"], description.batch_size) == ("auto", 64)
+    assert description.determinism == "best-effort"
+    assert describe(model(VLM, device="cuda"), 1).pins["batch_size"] == "auto"
+
+
+def of_type(folder: Path, model_type: str) -> Path:
+    """A folder that looks like a model of a type, as far as planning looks."""
+    folder.mkdir()
+    (folder / "config.json").write_text(f'{{"model_type": "{model_type}"}}')
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model_type", "media", "scores"),
+    [
+        ("llama", set(), True),
+        ("t5", set(), False),
+        ("whisper", {"audio"}, False),
+        ("qwen2_audio", {"audio"}, True),
+        ("llava", {"image", "video"}, True),
+        ("gemma3n", {"audio", "image", "video"}, True),
+    ],
+)
+def test_the_media_that_a_model_takes_are_read_off_its_processor(
+    tmp_path: Path, model_type: str, media: set[str], scores: bool
+) -> None:
+    description = describe(model(of_type(tmp_path / "model", model_type), device="cpu"), 1)
+    assert description.media == media
+    assert description.loglikelihood is scores
+    assert ("av" in description.pins) is bool(media)
+
+
+def test_a_processor_that_needs_torchvision_is_pinned_with_it_or_refused_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = of_type(tmp_path / "model", "qwen2_vl")
+    monkeypatch.setattr(transformers_plan, "_torchvision", lambda: None)
+    with pytest.raises(SpecError, match="torchvision"):
+        describe(model(folder, device="cpu"), 1)
+    monkeypatch.setattr(transformers_plan, "_torchvision", lambda: "0.28.0")
+    description = describe(model(folder, device="cpu"), 1)
+    assert description.media == {"image", "video"}
+    assert (description.pins["torchvision"], description.pins["images"]) == ("0.28.0", "pillow")
+    monkeypatch.setattr(transformers_plan, "_torchvision", lambda: "0.29.0")
+    with pytest.raises(Unfit, match=r"model\.pins\.torchvision: .* 0\.28\.0, here is 0\.29\.0"):
+        verify(planned(VLM, torchvision="0.28.0"))
+
+
+def test_how_videos_are_shown_is_pinned_with_what_decodes_them() -> None:
+    pins = describe(model(VLM, device="cpu", video_frames=4), 1).pins
+    assert pins["video"] == {"frames": 4}
+    assert {"av", "pillow"} <= pins.keys()
+    with pytest.raises(Unfit, match=r"model\.pins\.av"):
+        verify(planned(VLM, av="1.0"))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "args"),
+    [("llama", {"video_frames": 4}), ("whisper", {"video_fps": 1}), ("llama", {"language": "en"})],
+)
+def test_an_argument_that_the_model_has_no_use_for_is_refused(
+    tmp_path: Path, model_type: str, args: dict[str, Any]
+) -> None:
+    with pytest.raises(SpecError, match=rf"spec\.model\.args\.{next(iter(args))}"):
+        describe(model(of_type(tmp_path / "model", model_type), device="cpu", **args), 1)
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
