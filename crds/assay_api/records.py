@@ -33,6 +33,23 @@ class Usage(Record):
     first_token: float | None = None
 
 
+class ToolCall(Record):
+    """A function that the model asked to be called."""
+
+    name: str
+    arguments: str
+    """JSON as the model wrote it, right or wrong."""
+
+
+class TokenLogprobs(Record):
+    """Natural log-probabilities of all generated tokens, those of reasoning included, to four decimals."""
+
+    tokens: list[str]
+    logprobs: list[float]
+    top: list[list[tuple[str, float]]] = Field(default_factory=list)
+    """For each token the likeliest ones; empty when none were asked for."""
+
+
 class Answer(Record):
     """What the model gave for one request of a sample."""
 
@@ -45,7 +62,9 @@ class Answer(Record):
     """Tokens of the continuation that `logprob` sums over."""
     finish_reason: str | None = None
     reasoning: str | None = None
-    """Text that the server kept apart as reasoning."""
+    """Text that was told apart as reasoning; nothing is scored on it."""
+    tool_calls: list[ToolCall] = Field(default_factory=list)
+    logprobs: TokenLogprobs | None = None
     frames: list[list[int]] = Field(default_factory=list)
     """Of each video of the question that was decoded here, the places of the frames that were shown."""
 

@@ -13,9 +13,9 @@ from msgspec import UNSET
 
 from assay_api.base import canonical
 from assay_api.errors import Corrupt
-from assay_api.records import RecordsHeader, SampleRecord
+from assay_api.records import Answer, RecordsHeader, SampleRecord, TokenLogprobs
 from assay_runner.frames import FrameError, compress, lines, split
-from assay_runner.rows import AnswerRow, ErrorRow, Row, UsageRow, encode_row
+from assay_runner.rows import AnswerRow, CallRow, ErrorRow, LogprobsRow, Row, UsageRow, encode_row
 
 
 def encode_records(header: RecordsHeader, records: Sequence[SampleRecord]) -> bytes:
@@ -80,6 +80,8 @@ def _row(record: SampleRecord) -> Row | None:
     free = [record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token]
     if not _surely(free + [answer.logprob for answer in record.answers]):
         return None
+    if not all(_surely(_numbers(one.logprobs)) for one in record.answers if one.logprobs is not None):
+        return None
     return Row(
         id=record.id,
         document=record.document,
@@ -89,16 +91,32 @@ def _row(record: SampleRecord) -> Row | None:
         prompt=record.prompt,  # type: ignore[arg-type]  # the encoder takes messages as well as their text
         target=record.target,
         choices=record.choices,
-        answers=[
-            AnswerRow(one.text, one.logprob, one.greedy, one.tokens, one.finish_reason, one.reasoning)
-            for one in record.answers
-        ],
+        answers=[_answer_row(one) for one in record.answers],
         filtered=record.filtered or UNSET,  # type: ignore[arg-type]
         items=record.items,
         error=None if failed is None else ErrorRow(failed.kind, failed.message),
         attempts=record.attempts,
         usage=UNSET if usage == _NO_USAGE else usage,
     )
+
+
+def _answer_row(answer: Answer) -> AnswerRow:
+    found = answer.logprobs
+    return AnswerRow(
+        answer.text,
+        answer.logprob,
+        answer.greedy,
+        answer.tokens,
+        answer.finish_reason,
+        answer.reasoning,
+        [CallRow(call.name, call.arguments) for call in answer.tool_calls],
+        None if found is None else LogprobsRow(found.tokens, found.logprobs, found.top),
+        answer.frames,
+    )
+
+
+def _numbers(found: TokenLogprobs) -> list[float]:
+    return [*found.logprobs, *(value for likeliest in found.top for _, value in likeliest)]
 
 
 _NO_USAGE = UsageRow()

@@ -36,6 +36,21 @@ class UsageRow(_Part):
     first_token: float | None = None
 
 
+class CallRow(_Part):
+    """`ToolCall`."""
+
+    name: str
+    arguments: str
+
+
+class LogprobsRow(_Part):
+    """`TokenLogprobs`."""
+
+    tokens: list[str]
+    logprobs: list[float]
+    top: list[list[tuple[str, float]]] = []
+
+
 class AnswerRow(_Part):
     """`Answer`."""
 
@@ -45,6 +60,8 @@ class AnswerRow(_Part):
     tokens: int | None = None
     finish_reason: str | None = None
     reasoning: str | None = None
+    tool_calls: list[CallRow] = []
+    logprobs: LogprobsRow | None = None
     frames: list[list[int]] = []
 
 

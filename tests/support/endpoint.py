@@ -20,6 +20,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.streaming import events_of
+
 WORDS = (
     "yes",
     "no",
@@ -93,9 +95,14 @@ class TestEndpoint:
         host: str = "127.0.0.1",
         port: int = 0,
         on_close: Callable[[], Awaitable[None]] | None = None,
+        refuse: Callable[[dict[str, Any]], Fault | None] = lambda body: None,
+        pause: float = 0.0,
     ) -> None:
+        """`refuse` is what a dialect of the API does not take (`support.dialects`), `pause` the seconds between the events
+        of a stream."""
         self.latency, self.api_key, self.models = latency, api_key, models
         self.faults, self.fault_for = deque(faults), fault_for
+        self.refuse, self.pause = refuse, pause
         self.bodies: list[dict[str, Any]] = []
         self.in_flight = self.peak = 0
         self._answer, self._host, self._port, self._on_close = answer or answer_by_hash, host, port, on_close
@@ -151,7 +158,7 @@ class TestEndpoint:
             return web.Response(status=404)
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
 
-    async def _complete(self, request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
         if refusal := self._refusal(request):
             return refusal
         body = await request.json()
@@ -166,9 +173,20 @@ class TestEndpoint:
             if self.models is not None and body.get("model") not in self.models:
                 message = f"The model `{body.get('model')}` does not exist."
                 return web.json_response({"error": {"message": message}}, status=404)
-            return web.json_response(await self._answer(request.match_info["path"], body))
+            if (refused := self.refuse(body)) is not None:
+                return await self._inject(request, refused)
+            found = await self._answer(request.match_info["path"], body)
+            return await self._stream(request, found) if body.get("stream") else web.json_response(found)
         finally:
             self.in_flight -= 1
+
+    async def _stream(self, request: web.Request, found: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in events_of(found):
+            await response.write(event)
+            await asyncio.sleep(self.pause)
+        return response
 
     async def _inject(self, request: web.Request, fault: Fault) -> web.Response:
         await asyncio.sleep(fault.delay)

@@ -42,7 +42,7 @@ class SimulatedServer:
         return asyncio.get_running_loop().time()
 
     async def exchange(
-        self, method: str, path: str, body: bytes | None = None, *, seconds: float | None = None
+        self, method: str, path: str, body: bytes | None = None, *, seconds: float | None = None, watch: object = None
     ) -> Reply:
         if method == "GET":
             self.looked.append(self.now)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from assay_api.base import canonical
 from assay_api.errors import Corrupt
-from assay_api.records import Answer, RecordsHeader, SampleError, SampleRecord, Usage
+from assay_api.records import Answer, RecordsHeader, SampleError, SampleRecord, TokenLogprobs, ToolCall, Usage
 from assay_runner import rows
 from assay_runner.frames import compress
 from assay_runner.records import decode_records, encode_lines, encode_records, read_samples
@@ -49,6 +49,14 @@ RECORDS = st.builds(
             logprob=st.none() | st.floats(-1e3, 0),
             greedy=st.none() | st.booleans(),
             tokens=COUNTS,
+            tool_calls=st.lists(st.builds(ToolCall, name=TEXTS, arguments=TEXTS), max_size=1),
+            logprobs=st.none()
+            | st.builds(
+                TokenLogprobs,
+                tokens=st.lists(TEXTS, max_size=2),
+                logprobs=st.lists(st.floats(-1e3, 0), max_size=2),
+                top=st.lists(st.lists(st.tuples(TEXTS, st.floats(-1e3, 0)), max_size=1), max_size=1),
+            ),
         ),
         max_size=2,
     ),
@@ -135,6 +143,8 @@ def test_lines_that_are_no_rows_are_not_taken(text):
         (SampleRecord, rows.Row),
         (Usage, rows.UsageRow),
         (Answer, rows.AnswerRow),
+        (ToolCall, rows.CallRow),
+        (TokenLogprobs, rows.LogprobsRow),
         (SampleError, rows.ErrorRow),
     ],
 )

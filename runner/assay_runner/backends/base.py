@@ -98,8 +98,28 @@ class ResponseError:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model asked to be called; `arguments` is JSON text as the model wrote it, right or wrong."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Natural log-probabilities of all generated tokens, those of reasoning included, to four decimals."""
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    """As many."""
+    top: tuple[tuple[tuple[str, float], ...], ...]
+    """For each token the likeliest ones; empty when none were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to one request, or why there is none. Times are in seconds."""
+    """The answer to one request, or why there is none. Times are in seconds. `text` holds nothing but what is scored:
+    what a backend tells apart as `reasoning` or `tool_calls` is not in it."""
 
     key: str
     text: str | None = None
@@ -114,6 +134,8 @@ class Response:
     tokens_out: int | None = None
     latency: float | None = None
     first_token: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: TokenLogprobs | None = None
     frames: tuple[tuple[int, ...], ...] = ()
     """Of each video that was decoded for the request, the places of the frames that were shown."""
 

@@ -22,8 +22,9 @@ from assay_runner.backends.base import BackendFailed
 from assay_runner.backends.flow import OUTAGE_SECONDS, Clock, Flow, Sleep, Ticket, jittered
 from assay_runner.backends.hedge import Hedge
 from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, UnreachableError, UntrustedError
+from assay_runner.backends.http_connection import Watch
 from assay_runner.backends.http_faults import excerpt, judge, retry_after
-from assay_runner.backends.openai_wire import BadResponseError, UnanswerableError
+from assay_runner.backends.openai_replies import BadResponseError, UnanswerableError
 
 T = TypeVar("T")
 
@@ -55,11 +56,12 @@ class RequestError(Exception):
 
 
 class Asked(NamedTuple, Generic[T]):
-    """An answer, the tries it took, and the seconds of the last one."""
+    """An answer, the tries it took, the seconds of the last one, and of these until the first token, where it was watched."""
 
     value: T
     attempts: int
     latency: float
+    first_token: float | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class _Request(Generic[T]):
     path: str
     body: bytes
     decode: Callable[[bytes], T]
+    watch: Callable[[], Watch] | None = None
     attempts: int = 0
     """Times it was sent."""
     charged: int = 0
@@ -137,14 +140,16 @@ class Endpoint:
                 with suppress(asyncio.CancelledError, BackendFailed):
                     await task
 
-    async def ask(self, path: str, body: bytes, decode: Callable[[bytes], T]) -> Asked[T]:
-        """POST `body` and decode the answer.
+    async def ask(
+        self, path: str, body: bytes, decode: Callable[[bytes], T], watch: Callable[[], Watch] | None = None
+    ) -> Asked[T]:
+        """POST `body` and decode the answer; `watch` makes for each try what looks out for its first token.
 
         Raises:
             RequestError: this request has no answer.
             BackendFailed: no request will have one.
         """
-        request = _Request(path, body, decode)
+        request = _Request(path, body, decode, watch)
         while True:
             outcome = await (self._once(request) if self._hedge is None else self._hedged(request, self._hedge))
             if isinstance(outcome, Asked):
@@ -193,7 +198,8 @@ class Endpoint:
         ticket = await self._flow.admit()
         try:
             try:
-                reply = await self._client.exchange("POST", request.path, request.body)
+                watch = request.watch and request.watch()
+                reply = await self._client.exchange("POST", request.path, request.body, watch=watch)
             except UnreachableError as error:
                 self._lost(str(error))
                 return _Fault("Connection", str(error))
@@ -223,7 +229,7 @@ class Endpoint:
                 latency = self._flow.good(ticket)
                 self._suspects.clear()
                 self._probes = 0
-                return Asked(value, request.attempts, latency)
+                return Asked(value, request.attempts, latency, reply.first_token)
             case "load":
                 return self._refused(request, ticket, reply, _Fault(verdict.kind, verdict.message))
             case "away":

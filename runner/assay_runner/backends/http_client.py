@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from assay_api.errors import SpecError
 from assay_runner import __version__
 from assay_runner.backends.arguments import MANIFEST
-from assay_runner.backends.http_connection import Connection, ExchangeError, Reply
+from assay_runner.backends.http_connection import Connection, ExchangeError, Reply, Watch
 from assay_runner.certificates import refused_because
 
 __all__ = ["ExchangeError", "HttpClient", "Reply", "UnreachableError", "UntrustedError"]
@@ -67,9 +67,16 @@ class HttpClient:
         await asyncio.sleep(0)
 
     async def exchange(
-        self, method: str, path: str, body: bytes | None = None, *, seconds: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        seconds: float | None = None,
+        watch: Watch | None = None,
     ) -> Reply:
-        """Send one request and read its whole answer, whatever its status. `seconds` is a limit below the client's own.
+        """Send one request and read its whole answer, whatever its status. `seconds` is a limit below the client's own,
+        `watch` is shown the answer as it comes.
 
         Raises:
             UnreachableError: no connection.
@@ -80,7 +87,7 @@ class HttpClient:
         connection = self._kept() or await self._connect(min(limit, _CONNECT_SECONDS))
         head = f"{method} {self._path}/{path} HTTP/1.1\r\n{self._lines}Content-Length: {len(body or b'')}\r\n\r\n"
         try:
-            return await connection.ask(head.encode("latin-1") + (body or b""), limit)
+            return await connection.ask(head.encode("latin-1") + (body or b""), limit, watch)
         finally:
             if connection.open:
                 self._idle.append((time.monotonic(), connection))

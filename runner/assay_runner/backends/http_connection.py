@@ -7,6 +7,7 @@ each request as reading, asking and scoring a document together (`make bench` sh
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import httptools
@@ -29,6 +30,12 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     retry_after: str | None
+    first_token: float | None = None
+    """Seconds from sending until what was watched for had come; None when it did not, or nothing was."""
+
+
+Watch = Callable[[bytes], bool]
+"""Is given a body piece by piece until it has found what it looks for."""
 
 
 class Connection(asyncio.Protocol):
@@ -41,6 +48,9 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Reply] | None = None
         self._reusable = False
         self._retry_after: str | None = None
+        self._watch: Watch | None = None
+        self._first_token: float | None = None
+        self._sent = 0.0
         self._begin()
 
     @property
@@ -48,8 +58,8 @@ class Connection(asyncio.Protocol):
         """Whether another exchange may be tried on it."""
         return self._reusable and self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes, seconds: float) -> Reply:
-        """Send `request` and read the whole answer.
+    async def ask(self, request: bytes, seconds: float, watch: Watch | None = None) -> Reply:
+        """Send `request` and read the whole answer, watched as it comes.
 
         Raises:
             ExchangeError: the connection was lost, time ran out, or the answer is too large or no HTTP.
@@ -57,6 +67,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None and self._answer is None
         loop = asyncio.get_running_loop()
         self._begin()
+        self._watch, self._sent = watch, loop.time()
         self._answer = loop.create_future()
         timer = loop.call_later(seconds, self._fail, "Timeout", f"no complete answer within {seconds:g} s")
         try:
@@ -130,6 +141,9 @@ class Connection(asyncio.Protocol):
         """As the parser says."""
         self._pieces.append(body)
         self._size += len(body)
+        if self._watch is not None and self._watch(body):
+            self._watch = None
+            self._first_token = asyncio.get_running_loop().time() - self._sent
         if self._size > self._largest:
             self._fail("BadResponse", f"the body is larger than {self._largest >> 20} MiB")
 
@@ -149,10 +163,12 @@ class Connection(asyncio.Protocol):
         self._headed = False
         self._ends_with_connection = True
         self._retry_after = None
+        self._watch = None
+        self._first_token = None
 
     def _complete(self) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Reply(self._status, b"".join(self._pieces), self._retry_after))
+            self._answer.set_result(Reply(self._status, b"".join(self._pieces), self._retry_after, self._first_token))
 
     def _fail(self, kind: str, message: str) -> None:
         self._reusable = False

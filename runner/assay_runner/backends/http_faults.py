@@ -3,12 +3,12 @@ of this request, or the end of the run."""
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
+
+from assay_runner.backends.http_errors import read_error, way_out
 
 Outcome = Literal["answer", "retry", "load", "away", "row", "fatal"]
 """`retry`, `load` and `away` may pass: the request's own fault, too many requests, and a gateway without its server."""
@@ -16,11 +16,6 @@ Outcome = Literal["answer", "retry", "load", "away", "row", "fatal"]
 _PASSING = frozenset({408, 409, 425})
 _LOAD = frozenset({429, 503, 529})
 _AWAY = frozenset({502, 504})
-_TOO_LONG = re.compile(
-    r"context.{0,12}(length|size|window)|maximum context|max_model_len|prompt is too long|too many tokens"
-    r"|exceed_context",
-    re.IGNORECASE,
-)
 _EXCERPT = 200
 
 
@@ -52,8 +47,14 @@ def judge(status: int, body: bytes, secret: str | None) -> Verdict:
         return Verdict("away", f"HTTP{status}", said)
     if status in _PASSING or status >= 500:
         return Verdict("retry", f"HTTP{status}", said)
-    if status in (400, 413, 422) and _TOO_LONG.search(_reason(body)):
-        return Verdict("row", "ContextTooLong", said)
+    error = read_error(body)
+    if status in (400, 413, 422) and error.kind is not None:
+        told = (
+            said
+            if error.unknown is None
+            else f"the server does not take {error.unknown}; {way_out(error.unknown)} ({said})"
+        )
+        return Verdict("row", error.kind, told)
     return Verdict("row", f"HTTP{status}", said)
 
 
@@ -74,21 +75,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 def excerpt(body: bytes, secret: str | None) -> str:
     """The reason a body gives, or its beginning, short enough for a message, on one line and without `secret`."""
-    text = " ".join(_reason(body).split())
+    text = " ".join(read_error(body).message.split())
     if secret:
         text = text.replace(secret, "[key]")
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
-
-
-def _reason(body: bytes) -> str:
-    """The message inside an OpenAI-style error document, with its code; the body's own text when there is none."""
-    text = body[:65536].decode("utf-8", "replace")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    error = document.get("error", document) if isinstance(document, dict) else document
-    if not isinstance(error, dict):
-        return error if isinstance(error, str) else text
-    parts = [str(error[key]) for key in ("message", "detail", "code", "type") if error.get(key)]
-    return " / ".join(parts) or text

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.endpoint import Asked, Endpoint, RequestError
 from assay_runner.backends.http_client import HttpClient
 from assay_runner.backends.media_arguments import frames_sampling
 from assay_runner.backends.media_text import MediaText
+from assay_runner.backends.openai_answers import Answer, decode_generation
 from assay_runner.backends.openai_media import Conversions
 from assay_runner.backends.openai_scoring import Score, decode_scoring
+from assay_runner.backends.openai_stream import FirstToken
 from assay_runner.backends.openai_wire import (
-    Answer,
     Api,
+    Dialect,
     UnsupportedError,
-    decode_generation,
     encode_chat,
     encode_completion,
     encode_scoring,
@@ -52,6 +53,8 @@ class OpenAIBackend:
         self._context, self._client, self._endpoint = context, client, endpoint
         self._api: Api = context.args.get("api", "chat")
         self._extra = context.args.get("extra_body", {})
+        self._dialect = dialect_of(context.args)
+        self._tags = context.args.get("reasoning", "field") == "tags"
         self._media = MediaText()
         self._conversions = Conversions(context.cores, frames_sampling(context.pins))
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
@@ -145,8 +148,8 @@ class OpenAIBackend:
             if request.kind == "loglikelihood":
                 return _Ready(request, encode_scoring(name, request, self._extra))
             if self._api == "chat":
-                return _Ready(request, encode_chat(name, request, self._extra, self._media))
-            return _Ready(request, encode_completion(name, request, self._extra))
+                return _Ready(request, encode_chat(name, request, self._extra, self._media, self._dialect))
+            return _Ready(request, encode_completion(name, request, self._extra, self._dialect))
         except MediaError as error:
             return _Ready(request, fault=ResponseError("MediaError", str(error)))
         except UnsupportedError as error:
@@ -165,8 +168,17 @@ class OpenAIBackend:
 
     async def _generate(self, request: Request, body: bytes) -> Response:
         path = "chat/completions" if self._api == "chat" else "completions"
-        decode: Callable[[bytes], Answer] = partial(decode_generation, api=self._api, stop=request.generation.stop)
-        asked: Asked[Answer] = await self._endpoint.ask(path, body, decode)
+        dialect = self._dialect
+        decode: Callable[[bytes], Answer] = partial(
+            decode_generation,
+            api=self._api,
+            stop=request.generation.stop,
+            streamed=dialect.stream,
+            tags=self._tags,
+            logprobs=dialect.logprobs is not None,
+        )
+        watch = FirstToken if dialect.stream else None
+        asked: Asked[Answer] = await self._endpoint.ask(path, body, decode, watch)
         answer = asked.value
         return Response(
             key=request.key,
@@ -177,6 +189,9 @@ class OpenAIBackend:
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
             latency=asked.latency,
+            first_token=asked.first_token,
+            tool_calls=answer.tool_calls,
+            logprobs=answer.logprobs,
         )
 
     async def _score(self, request: Request, body: bytes) -> Response:
@@ -195,6 +210,16 @@ class OpenAIBackend:
             tokens_out=score.tokens_out,
             latency=asked.latency,
         )
+
+
+def dialect_of(args: Mapping[str, Any]) -> Dialect:
+    """What the arguments say of the server."""
+    return Dialect(
+        limit=args.get("token_limit", "max_tokens"),
+        repetition_penalty="repeat_penalty" if args.get("dialect") == "llama.cpp" else "repetition_penalty",
+        logprobs=args.get("logprobs"),
+        stream=args.get("stream", False),
+    )
 
 
 class _Bodies:

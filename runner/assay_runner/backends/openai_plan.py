@@ -15,8 +15,9 @@ from assay_runner.backends.http_client import ExchangeError, HttpClient, Reply, 
 from assay_runner.backends.http_faults import excerpt
 from assay_runner.backends.media_arguments import VIDEO, video_pins
 from assay_runner.backends.openai import BATCH
+from assay_runner.backends.openai_replies import BadResponseError
 from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring
-from assay_runner.backends.openai_wire import RESERVED, BadResponseError, encode_scoring
+from assay_runner.backends.openai_wire import RESERVED, encode_scoring
 
 if TYPE_CHECKING:
     from assay_api.evaljob import Model
@@ -35,9 +36,18 @@ def _is_body(value: Any) -> bool:
     return True
 
 
+def _is_alternatives(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 20
+
+
 KNOWN = {
     "api": one_of("chat", "completions"),
     "loglikelihood": Argument("true or false", is_switch),
+    "stream": Argument("true or false", is_switch),
+    "logprobs": Argument("a whole number from 0 to 20", _is_alternatives),
+    "reasoning": one_of("field", "tags"),
+    "dialect": one_of("vllm", "llama.cpp"),
+    "token_limit": one_of("max_tokens", "max_completion_tokens"),
     "video": one_of("encoded", "frames"),
     **VIDEO,
     "extra_body": Argument(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeGuard
 
-from assay_runner.backends.openai_wire import BadResponseError, UnanswerableError, first_choice, tokens
+from assay_runner.backends.openai_answers import first_choice, tokens
+from assay_runner.backends.openai_replies import BadResponseError, UnanswerableError
 
 
 class NoTokenBoundaryError(UnanswerableError):

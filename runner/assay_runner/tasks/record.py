@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay_api.records import Answer, SampleError, SampleRecord, Usage
-from assay_runner.backends.base import Request, Response
+from assay_api.records import Answer, SampleError, SampleRecord, ToolCall, Usage
+from assay_api.records import TokenLogprobs as Logprobs
+from assay_runner.backends.base import Request, Response, TokenLogprobs
 from assay_runner.tasks.items import to_plain
 from assay_runner.tasks.score import Scored
 
@@ -74,7 +75,20 @@ def _answer(response: Response) -> Answer:
         tokens=response.tokens,
         finish_reason=response.finish_reason,
         reasoning=None if response.reasoning is None else to_plain(response.reasoning, "answer"),
+        tool_calls=[
+            ToolCall(name=to_plain(call.name, "answer"), arguments=to_plain(call.arguments, "answer"))
+            for call in response.tool_calls
+        ],
+        logprobs=None if response.logprobs is None else _logprobs(response.logprobs),
         frames=[list(places) for places in response.frames],
+    )
+
+
+def _logprobs(found: TokenLogprobs) -> Logprobs:
+    return Logprobs(
+        tokens=[to_plain(token, "answer") for token in found.tokens],
+        logprobs=list(found.logprobs),
+        top=[[(to_plain(token, "answer"), value) for token, value in likeliest] for likeliest in found.top],
     )
 
 

@@ -52,6 +52,53 @@ def test_a_prompt_that_is_too_long_is_named_so(body: bytes) -> None:
     assert judge(400, body, None).kind == "ContextTooLong"
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error("Unrecognized request argument supplied: top_k", type="invalid_request_error")),
+        (400, error("Unknown parameter: 'top_k'.", code="unknown_parameter", param="top_k")),
+        (400, error("property 'top_k' is unsupported")),
+        (400, error('Invalid JSON payload received. Unknown name "top_k": Cannot find field.')),
+        (422, json.dumps({"detail": [{"type": "extra_forbidden", "loc": ["body", "top_k"], "msg": "Extra"}]}).encode()),
+        (400, error("[{'type': 'extra_forbidden', 'loc': ('body', 'top_k'), 'msg': 'Extra inputs'}]")),
+        (
+            422,
+            json.dumps(
+                {"message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "top_k"], "msg": "Extra"}]}}
+            ).encode(),
+        ),
+    ],
+)
+def test_a_field_that_a_strict_server_refuses_is_named_with_the_way_out(status: int, body: bytes) -> None:
+    verdict = judge(status, body, None)
+    assert (verdict.outcome, verdict.kind) == ("row", "UnknownField")
+    assert verdict.message.startswith("the server does not take top_k; remove top_k from the generation settings")
+
+
+@pytest.mark.parametrize(
+    ("field", "way"),
+    [
+        ("max_tokens", "args.token_limit: max_completion_tokens"),
+        ("stream_options", "remove args.stream"),
+        ("top_logprobs", "remove args.logprobs"),
+        ("min_p", "remove min_p from args.extra_body"),
+    ],
+)
+def test_the_way_out_is_that_of_the_field(field: str, way: str) -> None:
+    assert way in judge(400, error("no", code="unsupported_parameter", param=field), None).message
+
+
+def test_a_list_of_faults_is_told_by_their_fields() -> None:
+    faults = [{"type": "float_type", "loc": ["body", "top_p"], "msg": "Input should be a number"}]
+    verdict = judge(422, json.dumps({"detail": faults}).encode(), None)
+    assert verdict.message == "top_p: Input should be a number"
+    assert verdict.kind == "HTTP422"
+
+
+def test_a_filtered_prompt_is_told_apart() -> None:
+    assert judge(400, error("The response was filtered", code="content_filter"), None).kind == "ContentFilter"
+
+
 def test_other_bad_requests_keep_their_status() -> None:
     verdict = judge(400, error("top_k must be positive"), None)
     assert (verdict.outcome, verdict.kind) == ("row", "HTTP400")

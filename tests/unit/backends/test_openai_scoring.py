@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay_runner.backends.openai_replies import BadResponseError
 from assay_runner.backends.openai_scoring import NoTokenBoundaryError, decode_scoring, find_boundary
-from assay_runner.backends.openai_wire import BadResponseError
 
 pieces = st.lists(st.text(alphabet=" ab猫", min_size=1, max_size=4), min_size=1, max_size=6)
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,10 +12,8 @@ from hypothesis import strategies as st
 from assay_runner.backends.base import Generation, Message, Request, Text
 from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.openai_wire import (
-    BadResponseError,
-    FilteredError,
+    Dialect,
     UnsupportedError,
-    decode_generation,
     encode_chat,
     encode_completion,
     encode_scoring,
@@ -33,10 +30,6 @@ def request(
     return Request(
         "k", "generate", (Message("user", parts or (Text("hi"),)),), prompt, continuation, generation, 4_000_000_000
     )
-
-
-def chat(message: Any, **choice: Any) -> bytes:
-    return json.dumps({"choices": [{"message": message, "finish_reason": "stop", **choice}]}).encode()
 
 
 @pytest.mark.parametrize("encode", [partial(encode_chat, media=MediaText()), encode_completion])
@@ -97,62 +90,14 @@ def test_media_cannot_go_through_the_completions_api() -> None:
         encode_completion("m", request(from_bytes(PNG), prompt=None), {})
 
 
-def test_an_answer_with_all_it_says() -> None:
-    document = json.loads(chat({"content": "yes\nno", "reasoning_content": "hm"}))
-    document["usage"] = {"prompt_tokens": 5, "completion_tokens": 2}
-    answer = decode_generation(json.dumps(document).encode(), "chat", ("\n",))
-    assert (answer.text, answer.reasoning, answer.finish_reason) == ("yes", "hm", "stop")
-    assert (answer.tokens_in, answer.tokens_out) == (5, 2)
-
-
-def test_an_empty_answer_is_an_answer() -> None:
-    assert decode_generation(chat({"content": ""}), "chat", ()).text == ""
-
-
-def test_reasoning_without_an_answer_is_an_empty_answer() -> None:
-    answer = decode_generation(chat({"content": None, "reasoning": "hm"}, finish_reason="length"), "chat", ())
-    assert (answer.text, answer.reasoning, answer.finish_reason) == ("", "hm", "length")
-
-
-def test_a_withheld_answer_is_told_apart() -> None:
-    with pytest.raises(FilteredError):
-        decode_generation(chat({"content": None}, finish_reason="content_filter"), "chat", ())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>",
-        b'{"choices": [{"mess',
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"choices": []}',
-        b'{"choices": [null]}',
-        b"[" * 100_000,
-        b'{"choices": [{"message": null}]}',
-        chat({"content": None}),
-        chat({"content": 5}),
-        chat({"content": ["a"]}),
-        chat({}),
-        chat({"content": "x"}, finish_reason=3),
-    ],
-)
-def test_a_body_that_is_no_answer_is_said_to_be_none(body: bytes) -> None:
-    with pytest.raises(BadResponseError):
-        decode_generation(body, "chat", ())
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-    )
-)
-def test_no_json_makes_the_decoder_stumble(value: Any) -> None:
-    for body in (value, {"choices": [value]}, {"choices": [{"message": value, "text": value}], "usage": value}):
-        with suppress(BadResponseError, FilteredError):
-            assert isinstance(decode_generation(json.dumps(body).encode(), "chat", ()).text, str)
+@pytest.mark.parametrize("encode", [partial(encode_chat, media=MediaText()), encode_completion])
+def test_a_server_is_spoken_to_in_its_dialect(encode: Any) -> None:
+    body = json.loads(encode("m", request(), {}, dialect=Dialect("max_completion_tokens", "repeat_penalty", 2, True)))
+    assert not {"max_tokens", "repetition_penalty"} & body.keys()
+    assert (body["max_completion_tokens"], body["repeat_penalty"]) == (7, 1.1)
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+    asked = (body["logprobs"], body.get("top_logprobs"))
+    assert asked == ((True, 2) if "messages" in body else (2, None))
 
 
 @pytest.mark.parametrize(("prompt", "continuation"), [(None, " a"), ("", " a"), ("  ", " a"), ("p", ""), ("p", None)])

@@ -30,7 +30,9 @@ def test_a_backend_of_another_version_is_refused_with_those_there_are() -> None:
 
 
 def test_an_unknown_argument_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(SpecError, match=r"spec\.model\.args\.max_retries.*api, extra_body, loglikelihood"):
+    with pytest.raises(
+        SpecError, match=r"spec\.model\.args\.max_retries.*api, dialect, extra_body, loglikelihood, logprobs"
+    ):
         describe(endpoint({"max_retries": 3}), 1)
     with pytest.raises(SpecError, match=r"spec\.model\.args\.bach_size.*attn, batch_size, device"):
         describe(local("m", bach_size=3), 1)
