@@ -24,13 +24,23 @@ class SampleError(Record):
 
 
 class Usage(Record):
-    """Tokens and time of one model answer; times in seconds."""
+    """Tokens and time of one sample; times in seconds. Results never depend on it."""
 
     tokens_in: int | None = None
     tokens_out: int | None = None
     latency: float | None = None
-    """From sending the request to the complete answer, retries left out."""
+    """From sending the request to the complete answer, retries left out: the longest of a sample's requests."""
     first_token: float | None = None
+    tokens_reasoning: int | None = None
+    """Of `tokens_out`."""
+    queue: float | None = None
+    """Waited in the worker, retries included, from when the request was built: the longest of a sample's requests."""
+    decoding: float | None = None
+    """Of media, over all requests."""
+    encoding: float | None = None
+    """Of bodies or tokens, over all requests."""
+    scoring: float | None = None
+    """The sample's part of the time in which documents were scored together."""
 
 
 class ToolCall(Record):
@@ -100,6 +110,8 @@ class ChunkWork(Record):
     """When its last sample was scored, in seconds since 1970 (UTC)."""
     seconds: float = Field(ge=0)
     """From taking the chunk until then."""
+    accelerators: int = Field(default=0, ge=0)
+    """That the worker holds."""
 
 
 class RecordsHeader(Record):

@@ -124,6 +124,25 @@ class WorkerReport(Record):
     busy_seconds: float
 
 
+class Goodput(Record):
+    """Successful work per second of a run, pooled over its workers."""
+
+    seconds: float = Field(gt=0)
+    """From the start of the first chunk to the end of the last, by the clocks of the workers."""
+    samples: float
+    tokens_out: float
+
+
+class Stages(Record):
+    """Seconds of all samples in each stage. Stages overlap, so they add up to more than the run took."""
+
+    queue: float
+    decoding: float
+    encoding: float
+    generating: float
+    scoring: float
+
+
 class RunReport(Record):
     """How the run went: times, tokens, latency, workers. Overwritten freely; no number of the results depends on it."""
 
@@ -140,6 +159,14 @@ class RunReport(Record):
     tokens_out: int
     latency: Percentiles | None = None
     first_token: Percentiles | None = None
+    queue: Percentiles | None = None
+    tokens_reasoning: int = 0
+    """Of `tokens_out`."""
+    stages: Stages | None = None
+    goodput: Goodput | None = None
+    """None when the workers did not say when they finished their chunks."""
+    accelerator_seconds: float | None = None
+    """Over all workers, from their first work to their last, times the accelerators each holds; 0 on CPUs and for endpoints."""
     latency_histogram: Histogram | None = None
     timeline: Timeline | None = None
     """None when the workers did not say when they finished their chunks."""

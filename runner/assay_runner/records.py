@@ -76,8 +76,9 @@ def _row(record: SampleRecord) -> Row | None:
     """The record for the fast encoder; None when it holds something that the encoder might write otherwise than
     `canonical` does."""
     used, failed = record.usage, record.error
-    usage = UsageRow(used.tokens_in, used.tokens_out, used.latency, used.first_token)
-    free = [record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token]
+    times = (used.queue, used.decoding, used.encoding, used.scoring)
+    usage = UsageRow(used.tokens_in, used.tokens_out, used.latency, used.first_token, used.tokens_reasoning, *times)
+    free = [record.prompt, record.target, record.filtered, record.items, used.latency, used.first_token, *times]
     if not _surely(free + [answer.logprob for answer in record.answers]):
         return None
     if not all(_surely(_numbers(one.logprobs)) for one in record.answers if one.logprobs is not None):

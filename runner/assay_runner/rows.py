@@ -34,6 +34,11 @@ class UsageRow(_Part):
     tokens_out: int | None = None
     latency: float | None = None
     first_token: float | None = None
+    tokens_reasoning: int | None = None
+    queue: float | None = None
+    decoding: float | None = None
+    encoding: float | None = None
+    scoring: float | None = None
 
 
 class CallRow(_Part):

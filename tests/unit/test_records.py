@@ -64,7 +64,18 @@ RECORDS = st.builds(
     items=OBJECTS,
     error=st.none() | st.builds(SampleError, kind=TEXTS, message=TEXTS),
     attempts=st.integers(0, 3),
-    usage=st.builds(Usage, tokens_in=COUNTS, tokens_out=COUNTS, latency=SECONDS, first_token=SECONDS),
+    usage=st.builds(
+        Usage,
+        tokens_in=COUNTS,
+        tokens_out=COUNTS,
+        latency=SECONDS,
+        first_token=SECONDS,
+        tokens_reasoning=COUNTS,
+        queue=SECONDS,
+        decoding=SECONDS,
+        encoding=SECONDS,
+        scoring=SECONDS,
+    ),
 )
 
 RECORDS_ARE_LARGE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

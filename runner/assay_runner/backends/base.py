@@ -133,7 +133,16 @@ class Response:
     tokens_in: int | None = None
     tokens_out: int | None = None
     latency: float | None = None
+    """From sending the request, or handing it to the engine, to the complete answer, retries left out."""
     first_token: float | None = None
+    tokens_reasoning: int | None = None
+    """Of `tokens_out`."""
+    decoding: float | None = None
+    """Spent on making what the model reads of encoded media."""
+    encoding: float | None = None
+    """Spent on making the request's body, or its tokens."""
+    queue: float | None = None
+    """From when the request was built, less `decoding`, `encoding` and `latency`; the pipeline's, no backend fills it in."""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: TokenLogprobs | None = None
     frames: tuple[tuple[int, ...], ...] = ()

@@ -6,6 +6,7 @@ order, each with its own seed, and answers are handed on as they come."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,12 +45,21 @@ class _Ready(NamedTuple):
     request: Request
     body: bytes = b""
     fault: ResponseError | None = None
+    seconds: float = 0.0
+    """That writing the body took."""
 
 
 class OpenAIBackend:
     """Answers requests through an endpoint."""
 
-    def __init__(self, context: ModelContext, client: HttpClient, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        context: ModelContext,
+        client: HttpClient,
+        endpoint: Endpoint,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._context, self._client, self._endpoint = context, client, endpoint
         self._api: Api = context.args.get("api", "chat")
         self._extra = context.args.get("extra_body", {})
@@ -140,7 +150,12 @@ class OpenAIBackend:
         return bodies
 
     def _encode(self, batch: Batch) -> list[_Ready]:
-        return [self._encoded(request) for request in batch]
+        bodies, began = [], self._clock()
+        for request in batch:
+            ready, ended = self._encoded(request), self._clock()
+            bodies.append(ready._replace(seconds=ended - began))
+            began = ended
+        return bodies
 
     def _encoded(self, request: Request) -> _Ready:
         name = self._context.name
@@ -161,12 +176,13 @@ class OpenAIBackend:
             return Response(key=request.key, error=ready.fault, attempts=0)
         try:
             if request.kind == "loglikelihood":
-                return await self._score(request, ready.body)
-            return await self._generate(request, ready.body)
+                return await self._score(ready)
+            return await self._generate(ready)
         except RequestError as error:
             return Response(key=request.key, error=ResponseError(error.kind, str(error)), attempts=error.attempts)
 
-    async def _generate(self, request: Request, body: bytes) -> Response:
+    async def _generate(self, ready: _Ready) -> Response:
+        request = ready.request
         path = "chat/completions" if self._api == "chat" else "completions"
         dialect = self._dialect
         decode: Callable[[bytes], Answer] = partial(
@@ -178,7 +194,7 @@ class OpenAIBackend:
             logprobs=dialect.logprobs is not None,
         )
         watch = FirstToken if dialect.stream else None
-        asked: Asked[Answer] = await self._endpoint.ask(path, body, decode, watch)
+        asked: Asked[Answer] = await self._endpoint.ask(path, ready.body, decode, watch)
         answer = asked.value
         return Response(
             key=request.key,
@@ -189,16 +205,19 @@ class OpenAIBackend:
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
             latency=asked.latency,
+            encoding=ready.seconds,
             first_token=asked.first_token,
+            tokens_reasoning=answer.tokens_reasoning,
             tool_calls=answer.tool_calls,
             logprobs=answer.logprobs,
         )
 
-    async def _score(self, request: Request, body: bytes) -> Response:
+    async def _score(self, ready: _Ready) -> Response:
+        request = ready.request
         decode: Callable[[bytes], Score] = partial(
             decode_scoring, prompt=request.prompt or "", continuation=request.continuation or ""
         )
-        asked: Asked[Score] = await self._endpoint.ask("completions", body, decode)
+        asked: Asked[Score] = await self._endpoint.ask("completions", ready.body, decode)
         score = asked.value
         return Response(
             key=request.key,
@@ -209,6 +228,7 @@ class OpenAIBackend:
             tokens_in=score.tokens_in,
             tokens_out=score.tokens_out,
             latency=asked.latency,
+            encoding=ready.seconds,
         )
 
 

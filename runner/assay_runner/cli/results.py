@@ -83,14 +83,26 @@ def _report(store: Store) -> str:
     """Where the report is, or why there is none."""
     where = store.location(layout.RUN)
     try:
-        failure = RunReport.decode(store.get(layout.RUN), where).report_failure
+        run = RunReport.decode(store.get(layout.RUN), where)
     except (NotFoundInStore, Corrupt):
         return (
             f"assay: {where} cannot be read, so it is not known whether there is a report; `assay reduce` writes both."
         )
+    failure = run.report_failure
     if failure is None:
-        return f"report:  {store.location(layout.REPORT)}"
+        return f"report:  {store.location(layout.REPORT)}{_speed(run)}"
     return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
+
+
+def _speed(run: RunReport) -> str:
+    """The run's goodput as a further line, where it is known."""
+    if run.goodput is None:
+        return ""
+    found = run.goodput
+    held = f", {run.accelerator_seconds:,.0f} accelerator-seconds" if run.accelerator_seconds else ""
+    return (
+        f"\ngoodput: {found.samples:,.1f} samples/s, {found.tokens_out:,.1f} tokens/s over {found.seconds:,.1f} s{held}"
+    )
 
 
 def _table(results: Results) -> None:

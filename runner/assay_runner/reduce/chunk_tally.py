@@ -64,6 +64,13 @@ class ChunkTally(msgspec.Struct):
     retried: int
     tokens_in: int
     tokens_out: int
+    tokens_reasoning: int
+    tokens_good: int
+    """Of `tokens_out`, those of samples that did not fail."""
+    queue: bytes
+    """As `latency`."""
+    stages: tuple[float, float, float]
+    """Seconds of decoding, encoding and scoring."""
     lines: dict[int, bytes]
     """Place in the chunk → the sample's line, without its end."""
 
@@ -77,6 +84,8 @@ def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, lines: Sequenc
     failed = {place: error for place, row in enumerate(rows) if (error := row.error) is not None}
     good = [place for place in range(len(rows)) if place not in failed]
     usages = [usage for row in rows if (usage := row.usage) is not UNSET]
+    tokens_out = sum([one.tokens_out or 0 for one in usages])
+    lost = sum([usage.tokens_out or 0 for place in failed if (usage := rows[place].usage) is not UNSET])
     return ChunkTally(
         columns=_columns(rows, lines, good, repeats),
         clusters=_clusters(rows, good, repeats),
@@ -85,7 +94,15 @@ def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, lines: Sequenc
         first_token=array("d", [one.first_token for one in usages if one.first_token is not None]).tobytes(),
         retried=sum([row.attempts > 1 for row in rows]),
         tokens_in=sum([one.tokens_in or 0 for one in usages]),
-        tokens_out=sum([one.tokens_out or 0 for one in usages]),
+        tokens_out=tokens_out,
+        tokens_reasoning=sum([one.tokens_reasoning or 0 for one in usages]),
+        tokens_good=tokens_out - lost,
+        queue=array("d", [one.queue for one in usages if one.queue is not None]).tobytes(),
+        stages=(
+            sum([one.decoding or 0.0 for one in usages]),
+            sum([one.encoding or 0.0 for one in usages]),
+            sum([one.scoring or 0.0 for one in usages]),
+        ),
         lines={
             place: lines[place].removesuffix(b"\n")
             for place in sorted({*wanted.places, *islice(failed, wanted.errors)})

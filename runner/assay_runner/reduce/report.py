@@ -6,7 +6,8 @@ from array import array
 
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
-from assay_api.results import Percentiles, RunReport, WorkerReport
+from assay_api.results import Percentiles, RunReport, Stages, WorkerReport
+from assay_runner.reduce.efficiency import Efficiency
 from assay_runner.reduce.timeline import Timekeeper, histogram
 from assay_runner.reduce.verify import VerifiedChunk
 from assay_runner.statistics.percentiles import percentiles_of_sorted
@@ -22,11 +23,13 @@ class RunTally:
 
     def __init__(self, plan: Plan, probed: StorageProbe) -> None:
         self._plan, self._probed = plan, probed
-        self._latency, self._first = array("d"), array("d")
+        self._latency, self._first, self._queue = array("d"), array("d"), array("d")
         self._errors = self._retried = self._tokens_in = self._tokens_out = 0
         self._pins: dict[str, str] = {}
         self._failed: list[str] = []
-        self._time = Timekeeper()
+        self._time, self._efficiency = Timekeeper(), Efficiency()
+        self._tokens_reasoning = 0
+        self._stages = [0.0, 0.0, 0.0]
         self._failed_chunks = 0
 
     def add(self, chunk: VerifiedChunk) -> None:
@@ -45,6 +48,10 @@ class RunTally:
         timed = len(self._latency)
         self._latency.frombytes(tally.latency)
         self._first.frombytes(tally.first_token)
+        self._queue.frombytes(tally.queue)
+        self._tokens_reasoning += tally.tokens_reasoning
+        self._stages = [total + seconds for total, seconds in zip(self._stages, tally.stages, strict=True)]
+        self._efficiency.add(chunk.work, samples=chunk.samples - failed, tokens=tally.tokens_good)
         self._time.add(
             chunk.work,
             samples=chunk.samples,
@@ -64,6 +71,7 @@ class RunTally:
         Args:
             attempts: record files that the store holds.
         """
+        decoding, encoding, scoring = self._stages
         return RunReport(
             plan=self._plan.digest,
             storage_mode=self._probed.mode,
@@ -76,6 +84,17 @@ class RunTally:
             # Before the percentiles, which sort.
             timeline=self._time.line(self._latency),
             latency_histogram=histogram(self._latency),
+            stages=Stages(
+                queue=sum(self._queue),
+                decoding=decoding,
+                encoding=encoding,
+                generating=sum(self._latency),
+                scoring=scoring,
+            ),
+            goodput=self._efficiency.goodput(),
+            accelerator_seconds=self._efficiency.accelerator_seconds(),
+            tokens_reasoning=self._tokens_reasoning,
+            queue=_percentiles(self._queue),
             latency=_percentiles(self._latency),
             first_token=_percentiles(self._first),
             retried=self._retried,

@@ -63,6 +63,10 @@ def record_of(sample: Sample, answers: Sequence[Response], failure: SampleError 
             tokens_out=_total([answer.tokens_out for answer in answers]),
             latency=max(latencies, default=None),
             first_token=min(first_tokens, default=None),
+            tokens_reasoning=_total([answer.tokens_reasoning for answer in answers]),
+            queue=short(max((answer.queue for answer in answers if answer.queue is not None), default=None)),
+            decoding=short(_sum([answer.decoding for answer in answers])),
+            encoding=short(_sum([answer.encoding for answer in answers])),
         ),
     )
 
@@ -90,6 +94,16 @@ def _logprobs(found: TokenLogprobs) -> Logprobs:
         logprobs=list(found.logprobs),
         top=[[(to_plain(token, "answer"), value) for token, value in likeliest] for likeliest in found.top],
     )
+
+
+def short(seconds: float | None) -> float | None:
+    """To tenths of a millisecond: shorter ones say nothing, and would be most of a record."""
+    return None if seconds is None else round(seconds, 4)
+
+
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    known = [one for one in seconds if one is not None]
+    return sum(known) if known else None
 
 
 def _total(counts: Sequence[int | None]) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from assay_api.layout import ChunkId
@@ -18,6 +18,7 @@ from assay_api.records import ChunkWork, SampleRecord
 from assay_runner.backends.base import Backend, Batch, Request, Response
 from assay_runner.data.documents import Doc
 from assay_runner.store.base import Store
+from assay_runner.tasks.record import short
 from assay_runner.tasks.task import Sample, TaskError
 from assay_runner.work.commit import Outcome, commit, run_commit
 from assay_runner.work.stage import Stage
@@ -95,7 +96,7 @@ class Pipeline:
         self._new_attempt, self._clock, self._sign = new_attempt, clock, sign
         self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=max(1, backend.capacity // 2))
         self._answered: asyncio.Queue[_OpenDocument | None] = asyncio.Queue(maxsize=4 * max(16, backend.capacity))
-        self._waiting: dict[str, tuple[_OpenDocument, int, int]] = {}
+        self._waiting: dict[str, tuple[_OpenDocument, int, int, float]] = {}
         self._task_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="task-code")
         self._commits = asyncio.Semaphore(_COMMITS)
         self.open: dict[ChunkId, _OpenChunk] = {}
@@ -142,6 +143,7 @@ class Pipeline:
         docs = await asyncio.to_thread(stage.read, start, stop)
         built = await asyncio.get_running_loop().run_in_executor(self._task_thread, stage.build, start, docs)
         requests: list[Request] = []
+        now = self._clock()
         for document, doc, samples in built:
             if isinstance(samples, TaskError):
                 self._record(chunk, stage.failed(document, samples))
@@ -151,7 +153,7 @@ class Pipeline:
                 opened.responses.append([None] * len(sample.requests))
                 opened.missing += len(sample.requests)
                 for place, request in enumerate(sample.requests):
-                    self._waiting[request.key] = (opened, repeat, place)
+                    self._waiting[request.key] = (opened, repeat, place, now)
                     requests.append(request)
         return requests
 
@@ -161,8 +163,8 @@ class Pipeline:
 
     async def _ask(self) -> None:
         async for response in self._backend.stream(self._batches()):
-            opened, repeat, place = self._waiting.pop(response.key)
-            opened.responses[repeat][place] = response
+            opened, repeat, place, since = self._waiting.pop(response.key)
+            opened.responses[repeat][place] = _queued(response, self._clock() - since)
             opened.missing -= 1
             if not opened.missing:
                 await self._answered.put(opened)
@@ -188,7 +190,10 @@ class Pipeline:
         """The records of documents; those of one task that follow each other are scored in a row."""
         records: list[list[SampleRecord]] = []
         for task, opened in groupby(documents, key=lambda document: document.chunk.id.task):
-            records += self._stages[task].score([(one.doc, one.samples, one.answers) for one in opened])
+            began = self._clock()
+            found = self._stages[task].score([(one.doc, one.samples, one.answers) for one in opened])
+            share = short((self._clock() - began) / max(1, sum(map(len, found))))
+            records += [[_scored(record, share) for record in rows] for rows in found]
         return records
 
     def _record(self, chunk: _OpenChunk, records: Iterable[SampleRecord]) -> None:
@@ -210,3 +215,15 @@ class Pipeline:
         del self.open[chunk.id]
         now = self._clock()
         self._on_commit(Committed(chunk.id, outcome, records, now - chunk.started, now - writing))
+
+
+def _queued(response: Response, seconds: float) -> Response:
+    """The response with what of its way through the worker nobody else accounts for."""
+    if response.latency is None:
+        return response
+    known = response.latency + (response.decoding or 0) + (response.encoding or 0)
+    return replace(response, queue=max(0.0, seconds - known))
+
+
+def _scored(record: SampleRecord, seconds: float | None) -> SampleRecord:
+    return record.model_copy(update={"usage": record.usage.model_copy(update={"scoring": seconds})})

@@ -21,6 +21,7 @@ from assay_api.records import ChunkWork, Progress
 from assay_runner.backends.base import Backend
 from assay_runner.faults import foremost
 from assay_runner.store.base import Store
+from assay_runner.work.accelerators import accelerators
 from assay_runner.work.assignment import Situation, Turn, choose, share
 from assay_runner.work.board import Board, RunFigures
 from assay_runner.work.commit import Outcome
@@ -187,7 +188,7 @@ class Worker:
             on_commit=self._committed,
             new_attempt=lambda: secrets.token_hex(16),
             clock=self._clock,
-            sign=lambda seconds: ChunkWork(worker=self._settings.worker, finished=self._now(), seconds=seconds),
+            sign=self._sign,
         )
         running = asyncio.create_task(self._pipeline.run())
         try:
@@ -206,6 +207,10 @@ class Worker:
             raise foremost(group) from group
         finally:
             self._pipeline = None
+
+    def _sign(self, seconds: float) -> ChunkWork:
+        held = accelerators(self._plan.model)
+        return ChunkWork(worker=self._settings.worker, finished=self._now(), seconds=seconds, accelerators=held)
 
     async def _next_chunk(self) -> ChunkId | None:
         """The next chunk, waiting for one as long as the run is not over; None when it is, or when asked to stop."""
