@@ -14,6 +14,7 @@ from assay_api.backends import BackendName
 from assay_api.base import Spec
 from assay_api.pods import JobTemplate, SecretKeyRef, SecretRef
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
+from assay_api.servers import ServerRef
 from assay_api.status import EvalJobStatus
 from assay_api.texts import HttpUrl, Name, ShortText, StoreUri, Uri
 
@@ -25,8 +26,23 @@ TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, min_length=1, max_length=128)]
 
 OPENAI_HAS_ENDPOINT = Rule(
-    "self.backend != 'openai' || has(self.endpoint)",
-    "backend openai has no endpoint; add model.endpoint.url",
+    "self.backend != 'openai' || has(self.endpoint) || has(self.server)",
+    "backend openai has no endpoint; add model.endpoint.url, or model.server for a server beside each worker",
+)
+ENDPOINT_OR_SERVER = Rule(
+    "!has(self.endpoint) || !has(self.server)",
+    "the model has an endpoint and a server; remove model.endpoint or model.server",
+    ".server",
+)
+OTHERS_HAVE_NO_SERVER = Rule(
+    "self.backend == 'openai' || !has(self.server)",
+    "only backend openai takes a server; remove model.server or use backend openai",
+    ".server",
+)
+SERVED_IS_NO_OPTION = Rule(
+    "!has(self.server) || (!self.name.startsWith('-') && (!has(self.revision) || !self.revision.startsWith('-')))",
+    "a server would take a model's name or revision that begins with - for one of its options; correct it",
+    ".name",
 )
 OTHERS_HAVE_NO_ENDPOINT = Rule(
     "self.backend == 'openai' || !has(self.endpoint)",
@@ -91,13 +107,22 @@ class Endpoint(Spec):
 class Model(Spec):
     """The model under evaluation."""
 
-    model_config = Spec.model_config | {"json_schema_extra": checked(OPENAI_HAS_ENDPOINT, OTHERS_HAVE_NO_ENDPOINT)}
+    model_config = Spec.model_config | {
+        "json_schema_extra": checked(
+            OPENAI_HAS_ENDPOINT,
+            OTHERS_HAVE_NO_ENDPOINT,
+            ENDPOINT_OR_SERVER,
+            OTHERS_HAVE_NO_SERVER,
+            SERVED_IS_NO_OPTION,
+        )
+    }
 
     backend: BackendName = Field(
-        description="Engine: vllm, transformers or sglang run the model in the pods; openai asks a server that runs already."
+        description="Engine: vllm, transformers or sglang run the model in the pods; openai asks a server."
     )
     name: Uri = Field(
-        description="Hub id, folder or s3:// address of the model; for openai the name that the server knows it by."
+        description="Hub id, folder or s3:// address of the model; for openai the name that the server knows it by, "
+        "and that one beside a worker is started with."
     )
     revision: ShortText | None = Field(
         default=None, description="Branch, tag or commit on the hub; the plan pins the commit."
@@ -108,15 +133,26 @@ class Model(Spec):
         description="Arguments of the backend, such as max_model_len; it refuses what it does not know.",
     )
     endpoint: Endpoint | None = Field(
-        default=None, description="The server to ask; needed for backend openai and refused for the others."
+        default=None, description="A server that runs already; backend openai has this or server, the others neither."
+    )
+    server: ServerRef | None = Field(
+        default=None,
+        description="A server of the runtime that runs beside each worker; backend openai has this or endpoint.",
     )
 
     @model_validator(mode="after")
-    def _endpoint_belongs_to_openai(self) -> Self:
-        if self.backend is BackendName.OPENAI and self.endpoint is None:
+    def _servers_belong_to_openai(self) -> Self:
+        asks = self.backend is BackendName.OPENAI
+        if asks and self.endpoint is None and self.server is None:
             raise ValueError(OPENAI_HAS_ENDPOINT.sentence)
-        if self.backend is not BackendName.OPENAI and self.endpoint is not None:
+        if not asks and self.endpoint is not None:
             raise ValueError(OTHERS_HAVE_NO_ENDPOINT.sentence)
+        if not asks and self.server is not None:
+            raise ValueError(OTHERS_HAVE_NO_SERVER.sentence)
+        if self.endpoint is not None and self.server is not None:
+            raise ValueError(ENDPOINT_OR_SERVER.sentence)
+        if self.server is not None and (self.name.startswith("-") or (self.revision or "").startswith("-")):
+            raise ValueError(SERVED_IS_NO_OPTION.sentence)
         return self
 
 

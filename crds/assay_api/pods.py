@@ -1,17 +1,19 @@
-"""What specs say about pods, as far as it has a form of its own: variables, resources, tolerations, labels.
+"""What specs say about pods, as far as it has a form of its own: variables, resources, volumes, tolerations, labels.
 
 A user's part of it is `JobTemplate`; what could widen a user's permissions is not in it (see `assay_api.runtime`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from assay_api.base import Spec
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
 from assay_api.texts import LabelValue, Name, QualifiedName, Quantity, ShortText
+
+Image = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 VARIABLE_HAS_ONE_VALUE = Rule(
     "has(self.value) != has(self.secretKeyRef)",
@@ -56,6 +58,40 @@ SECONDS_BEFORE_NO_EXECUTE = Rule(
     "tolerationSeconds counts for effect NoExecute alone; remove it or use that effect",
     ".tolerationSeconds",
 )
+
+
+def _part_of_a_pod(about: str, **fields: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """A mapping in which these fields (name → description) must be texts; the rest Kubernetes checks."""
+
+    def has_them(part: dict[str, Any]) -> dict[str, Any]:
+        for field in fields:
+            if not isinstance(part.get(field), str) or not part[field]:
+                raise ValueError(f"{field} is missing; add it")
+        return part
+
+    texts = {
+        name: {"type": "string", "minLength": 1, "maxLength": 1024, "description": description}
+        for name, description in fields.items()
+    }
+    schema = {
+        "description": about,
+        "type": "object",
+        "properties": texts,
+        "required": list(fields),
+        "additionalProperties": True,
+    }
+    return AfterValidator(has_them), WithJsonSchema(schema)
+
+
+Volume = Annotated[
+    dict[str, Any], *_part_of_a_pod("One volume of the pods.", name="Name by which volumeMounts and cache refer to it.")
+]
+VolumeMount = Annotated[
+    dict[str, Any],
+    *_part_of_a_pod(
+        "A mounted volume.", name="Name of one of the volumes.", mountPath="Folder at which the pods see it."
+    ),
+]
 
 
 class SecretKeyRef(Spec):

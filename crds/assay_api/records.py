@@ -186,7 +186,7 @@ class Placement(Record):
     """Folder of the model, when its name in the plan is relative to the manifest."""
     url: str | None = None
     max_concurrency: int = Field(default=64, ge=1)
-    """Requests in flight of the whole run."""
+    """Requests in flight of the whole run; of each worker where each has a server beside it."""
     timeout_seconds: float = Field(default=600, gt=0)
     hedge: bool = False
     """Whether late requests are asked a second time."""

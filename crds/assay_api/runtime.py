@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from assay_api.backends import BackendName
 from assay_api.base import Spec
 from assay_api.evaljob import Storage
-from assay_api.pods import EnvVar, Resources, SecretRef, Toleration
+from assay_api.pods import EnvVar, Image, Resources, SecretRef, Toleration, Volume, VolumeMount
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
+from assay_api.servers import Server, ServerName
 from assay_api.texts import LabelValue, Name, QualifiedName
 
-Image = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 NamespaceOrAll = Annotated[
     str, StringConstraints(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", min_length=1, max_length=63)
 ]
@@ -34,40 +34,13 @@ CACHE_IS_A_VOLUME = Rule(
     "cache.volumeName is no volume of podTemplate.volumes; add the volume or correct the name",
     ".cache",
 )
-
-
-def _part_of_a_pod(about: str, **fields: str) -> tuple[AfterValidator, WithJsonSchema]:
-    """A mapping in which these fields (name → description) must be texts; the rest Kubernetes checks."""
-
-    def has_them(part: dict[str, Any]) -> dict[str, Any]:
-        for field in fields:
-            if not isinstance(part.get(field), str) or not part[field]:
-                raise ValueError(f"{field} is missing; add it")
-        return part
-
-    texts = {
-        name: {"type": "string", "minLength": 1, "maxLength": 1024, "description": description}
-        for name, description in fields.items()
-    }
-    schema = {
-        "description": about,
-        "type": "object",
-        "properties": texts,
-        "required": list(fields),
-        "additionalProperties": True,
-    }
-    return AfterValidator(has_them), WithJsonSchema(schema)
-
-
-Volume = Annotated[
-    dict[str, Any], *_part_of_a_pod("One volume of the pods.", name="Name by which volumeMounts and cache refer to it.")
-]
-VolumeMount = Annotated[
-    dict[str, Any],
-    *_part_of_a_pod(
-        "A mounted volume.", name="Name of one of the volumes.", mountPath="Folder at which the pods see it."
-    ),
-]
+SERVERS_MOUNT_VOLUMES = Rule(
+    "!has(self.servers) || self.servers.all(name, !has(self.servers[name].volumeMounts) || "
+    "self.servers[name].volumeMounts.all(mount, has(self.podTemplate) && has(self.podTemplate.volumes) && "
+    "self.podTemplate.volumes.exists(volume, volume.name == mount.name)))",
+    "a server mounts a volume that podTemplate.volumes lacks; add the volume or correct the name",
+    ".servers",
+)
 
 
 class RuntimeImages(Spec):
@@ -170,9 +143,9 @@ class Caps(Spec):
 
 
 class ClusterEvalRuntimeSpec(Spec):
-    """Images, pods, storage and permissions that jobs run with."""
+    """Images, pods, servers, storage and permissions that jobs run with."""
 
-    model_config = Spec.model_config | {"json_schema_extra": checked(CACHE_IS_A_VOLUME)}
+    model_config = Spec.model_config | {"json_schema_extra": checked(CACHE_IS_A_VOLUME, SERVERS_MOUNT_VOLUMES)}
 
     images: RuntimeImages = Field(description="Image per backend.")
     pod_template: PodTemplate = Field(default=PodTemplate(), description="What the pods get from the platform.")
@@ -181,6 +154,11 @@ class ClusterEvalRuntimeSpec(Spec):
     backends: list[BackendName] = Field(
         default_factory=lambda: list(BackendName), max_length=8, description="Backends that jobs may use."
     )
+    servers: dict[ServerName, Server] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Model servers, by name, that jobs may have beside their workers (spec.model.server).",
+    )
     allowed: Allowed = Field(default=Allowed(), description="What jobs may switch on.")
     caps: Caps = Field(default=Caps(), description="Upper bounds for one job.")
     namespaces: list[NamespaceOrAll] = Field(
@@ -188,10 +166,13 @@ class ClusterEvalRuntimeSpec(Spec):
     )
 
     @model_validator(mode="after")
-    def _cache_is_a_volume(self) -> Self:
+    def _what_is_mounted_is_a_volume(self) -> Self:
         names = [volume["name"] for volume in self.pod_template.volumes]
         if self.cache and self.cache.volume_name not in names:
             raise ValueError(CACHE_IS_A_VOLUME.sentence)
+        mounted = {mount["name"] for server in self.servers.values() for mount in server.volume_mounts}
+        if not mounted <= set(names):
+            raise ValueError(SERVERS_MOUNT_VOLUMES.sentence)
         return self
 
 

@@ -8,6 +8,7 @@ from assay_api.backends import BackendName
 from assay_api.evaljob import EvalJob, Storage
 from assay_api.permissions import needed_switches
 from assay_api.runtime import ClusterEvalRuntime, ClusterEvalRuntimeSpec
+from assay_api.servers import refused_argument
 
 LARGEST_MANIFEST = 200_000
 """Bytes of a job that fit beside other annotations into a pod."""
@@ -53,7 +54,7 @@ def refuse(job: EvalJob, runtime: ClusterEvalRuntime | None) -> Refusal | None:
                 f"{switch[0].upper()}{switch[1:]}NotAllowed",
                 f"{field}: runtime {name} does not allow it (allowed.{switch} is off); remove the field or use another runtime.",
             )
-    return _refuse_storage(effective_storage(job, offer), offer) or _refuse_size(job)
+    return _refuse_server(job, offer) or _refuse_storage(effective_storage(job, offer), offer) or _refuse_size(job)
 
 
 def effective_storage(job: EvalJob, offer: ClusterEvalRuntimeSpec) -> Storage | None:
@@ -70,6 +71,28 @@ def image(offer: ClusterEvalRuntimeSpec, backend: BackendName) -> str:
         BackendName.OPENAI: offer.images.openai,
     }
     return images[backend] or offer.images.default
+
+
+def _refuse_server(job: EvalJob, offer: ClusterEvalRuntimeSpec) -> Refusal | None:
+    asked, name = job.spec.model.server, job.spec.runtime_ref.name
+    if asked is None:
+        return None
+    server = offer.servers.get(asked.name)
+    if server is None:
+        there = f"it has {', '.join(sorted(offer.servers))}" if offer.servers else "it has none"
+        return Refusal(
+            "ServerNotFound",
+            f"spec.model.server.name: runtime {name} has no server {asked.name}, {there}; name another, or use another runtime.",
+        )
+    option = refused_argument(server, asked.args)
+    if option is not None:
+        allowed = f"it allows {', '.join(server.allowed_args)}" if server.allowed_args else "it allows none"
+        return Refusal(
+            "ServerArgumentNotAllowed",
+            f"spec.model.server.args: server {asked.name} of runtime {name} does not let jobs set {option}, {allowed}; "
+            "remove it, or ask the platform team.",
+        )
+    return None
 
 
 def _refuse_storage(storage: Storage | None, offer: ClusterEvalRuntimeSpec) -> Refusal | None:

@@ -13,12 +13,16 @@ from datetime import datetime
 
 from assay_api.errors import EXIT_SPEC, EXIT_STOPPED
 from assay_api.reports import Ended, read_report
-from assay_operator.views import JobView, PodView
+from assay_operator.views import JobView, PodView, ServerView
 
 QUIET_SECONDS = 3.0
 """How long a pod may be young and silent before its events are read."""
+HOPELESS_RESTARTS, HOPELESS_SECONDS = 5, 180.0
+"""Restarts of every server, and seconds without a committed sample, after which a job is given up whose servers are down.
+The kubelet waits longer before each restart: five take about three minutes."""
 
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found', re.IGNORECASE)
 _KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>\S+)", re.IGNORECASE)
 _LONGEST = 1500
@@ -36,16 +40,53 @@ def waiting_trouble(pod: PodView, complaint: str | None = None) -> Trouble | Non
     """Why a pending pod does not run, when that is known."""
     if pod.unschedulable is not None:
         return Trouble("Unschedulable", _sentence(pod.unschedulable.partition("preemption:")[0]))
-    if pod.waiting in _IMAGE:
-        detail = pod.waiting_message or pod.waiting or ""
-        return Trouble("ImagePullFailed", _sentence(f"image {pod.image} cannot be pulled: {_last_cause(detail)}"))
-    if pod.waiting == "CreateContainerConfigError":
-        return _missing(pod.waiting_message) or Trouble("ContainerConfig", _sentence(pod.waiting_message))
-    if pod.waiting in ("CreateContainerError", "RunContainerError", "StartError"):
-        return Trouble("ContainerCannotStart", _sentence(pod.waiting_message or pod.waiting))
+    # The worker's container waits for that of its server.
+    server = pod.server and (_cannot_run(pod.server) or server_trouble(pod, pod.created))
+    if trouble := server or _cannot_run(pod):
+        return trouble
     if complaint:
         return _missing(complaint) or Trouble("PodNotReady", _sentence(complaint))
     return None
+
+
+def server_trouble(pod: PodView, since: datetime | None) -> Trouble | None:
+    """That the server beside a worker ends again and again, and why; None while it runs, or has brought something about.
+
+    Args:
+        since: when samples were last committed, or the waiting for the first began.
+    """
+    server = pod.server
+    if server is None or server.exit_code is None:
+        return None
+    if server.running and since is not None and server.started is not None and server.started <= since:
+        return None
+    ends = server.restarts + (not server.running)
+    times = f", {ends} times so far" if ends > 1 else ""
+    if server.ended_reason == "OOMKilled":
+        limit = f" (limit {server.memory_limit})" if server.memory_limit else ""
+        return Trouble(
+            "ServerFailed",
+            f"the server beside {_who(pod)} was killed because it ran out of memory{limit}{times}; the runtime's "
+            "servers say how much it gets.",
+        )
+    how = f"could not be started ({server.ended_reason})" if server.ended_reason in _NOT_STARTED else ""
+    how = how or f"ended with exit code {server.exit_code}"
+    return Trouble("ServerFailed", _sentence(f"the server beside {_who(pod)} {how}{times}{_last_line(server.message)}"))
+
+
+def servers_are_hopeless(pods: Iterable[PodView], since: datetime | None, now: datetime) -> Trouble | None:
+    """Why no server of the pods will ever serve; None while one of them may.
+
+    Args:
+        since: as for `server_trouble`.
+    """
+    if since is None or (now - since).total_seconds() < HOPELESS_SECONDS:
+        return None
+    alive = [pod for pod in pods if pod.phase in ("Pending", "Running") and not pod.deleting and not pod.unschedulable]
+    servers = [(pod.server, trouble) for pod in alive if pod.server and (trouble := server_trouble(pod, since))]
+    if len(servers) < len(alive) or any(server.restarts < HOPELESS_RESTARTS for server, _ in servers):
+        return None
+    return next((trouble for server, trouble in servers if not server.running), None)
 
 
 def ended_trouble(pod: PodView) -> Trouble | None:
@@ -64,14 +105,13 @@ def ended_trouble(pod: PodView) -> Trouble | None:
     report = read_report(pod.message)
     if isinstance(report, Ended):
         return Trouble(report.kind, _sentence(report.message.removeprefix("assay: ")))
-    if pod.ended_reason == "StartError" or pod.ended_reason == "ContainerCannotRun":
+    if pod.ended_reason in _NOT_STARTED:
         return Trouble("ContainerCannotStart", _sentence(pod.message or pod.ended_reason))
     if pod.pod_reason == "Evicted":
         return Trouble("Evicted", _sentence(f"{_who(pod)} was evicted: {pod.pod_message}"))
     if pod.exit_code is None:
         return Trouble(pod.pod_reason or "PodFailed", _sentence(pod.pod_message or f"{_who(pod)} failed"))
-    said = pod.message.strip().splitlines()
-    last = f": {said[-1]}" if said else ""
+    last = _last_line(pod.message)
     return Trouble("ContainerFailed", _sentence(f"{_who(pod)} ended with exit code {pod.exit_code}{last}"))
 
 
@@ -122,6 +162,24 @@ def is_silent(pod: PodView, now: datetime) -> bool:
         and pod.unschedulable is None
         and pod.waiting in (None, "ContainerCreating", "PodInitializing")
     )
+
+
+def _cannot_run(container: PodView | ServerView) -> Trouble | None:
+    """Why a container was not started, in the kubelet's words."""
+    said = container.waiting_message
+    if container.waiting in _IMAGE:
+        detail = said or container.waiting or ""
+        return Trouble("ImagePullFailed", _sentence(f"image {container.image} cannot be pulled: {_last_cause(detail)}"))
+    if container.waiting == "CreateContainerConfigError":
+        return _missing(said) or Trouble("ContainerConfig", _sentence(said))
+    if container.waiting in ("CreateContainerError", "RunContainerError", "StartError"):
+        return Trouble("ContainerCannotStart", _sentence(said or container.waiting))
+    return None
+
+
+def _last_line(said: str) -> str:
+    lines = said.strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
 
 
 def _missing(message: str) -> Trouble | None:

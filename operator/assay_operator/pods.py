@@ -1,21 +1,23 @@
 """The pod of each step, as plain data: restricted, without a token, with nothing in it that the user could have widened.
 
-Volumes, service account, security context, images and runtime class come from the runtime alone. From the job come what it
-evaluates, resources, environment, node selector and tolerations of its work pods.
+Volumes, service account, security context, images, servers and runtime class come from the runtime alone. From the job come what
+it evaluates, resources, environment, node selector and tolerations of its work pods.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from assay_api import exposition
 from assay_api.evaljob import EvalJob, Storage
 from assay_api.pods import EnvVar, Resources, Toleration
 from assay_api.runtime import ClusterEvalRuntime
+from assay_api.servers import Server
+from assay_operator import sidecars
 from assay_operator.accept import effective_storage, image
 from assay_operator.names import MANIFEST, Step
+from assay_operator.sidecars import CONTAINED, USER
 
 CONTAINER = "runner"
 GRACE_SECONDS = 60
@@ -23,10 +25,8 @@ GRACE_SECONDS = 60
 _FINISH_SECONDS = 45
 _REPORT = "/dev/termination-log"
 _MANIFEST_FOLDER, _TASKS_FOLDER, _SCRATCH = "/etc/assay", "/etc/assay-tasks", "/tmp"  # noqa: S108 - a volume of the pod's own
-_USER = 65532
 _SMALL = {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
 """Resources of plan and reduce pods."""
-_REFERENCE = re.compile(r"\$\(")
 
 Pod = dict[str, Any]
 
@@ -40,10 +40,13 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
     template, own = runtime.spec.pod_template, job.spec.template
     storage = effective_storage(job, runtime.spec)
     planned = step in (Step.PLAN, Step.WORK)
+    server = sidecars.offered(job, runtime) if step is Step.WORK else None
+    resources, servers = _resources(step, template.resources, own.resources, server)
     environment = [
         *_environment(step, job, storage),
         *(_variable(item) for item in template.env),
         *(_variable(item) for item in own.env if planned),
+        *(sidecars.told(job, runtime) if planned else []),
     ]
     pod: Pod = {
         "restartPolicy": "Never",
@@ -61,6 +64,7 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
         "imagePullSecrets": [{"name": secret.name} for secret in template.image_pull_secrets],
         "priorityClassName": template.priority_class_name,
         "runtimeClassName": template.runtime_class_name,
+        "initContainers": [_server(job, runtime, server, servers)] if server else [],
         "containers": [
             {
                 "name": CONTAINER,
@@ -69,8 +73,8 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
                 "command": ["assay"],
                 "args": _arguments(step, runtime, run, max_error_rate),
                 "env": _once(environment),
-                "resources": _resources(step, template.resources, own.resources),
-                "securityContext": _CONTAINED,
+                "resources": resources,
+                "securityContext": CONTAINED,
                 "terminationMessagePath": _REPORT,
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
@@ -84,6 +88,7 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
         "volumes": [
             {"name": "scratch", "emptyDir": {}},
             *(_plan_volumes(job) if step is Step.PLAN else []),
+            *(sidecars.volumes(server) if server else []),
             *template.volumes,
         ],
     }
@@ -105,7 +110,7 @@ def _arguments(step: Step, runtime: ClusterEvalRuntime, run: str, max_error_rate
     cache = ["--cache", runtime.spec.cache.mount_path] if runtime.spec.cache else []
     report = ["--report", _REPORT]
     # Kubernetes expands $(NAME) in arguments; a literal one is written with two dollar signs.
-    address = _REFERENCE.sub("$$(", run)
+    address = sidecars.literal(run)
     match step:
         case Step.PLAN:
             return ["plan", f"{_MANIFEST_FOLDER}/job.json", "--config-maps", _TASKS_FOLDER, *report, *cache]
@@ -159,12 +164,24 @@ def _tolerations(tolerations: Iterable[Toleration]) -> list[Pod]:
     return [toleration.model_dump(mode="json", exclude_none=True) for toleration in tolerations]
 
 
-def _resources(step: Step, offered: Resources | None, own: Resources | None) -> Pod:
+def _server(job: EvalJob, runtime: ClusterEvalRuntime, server: Server, resources: Pod) -> Pod:
+    variables = (_variable(item) for item in (*runtime.spec.pod_template.env, *server.env))
+    made = sidecars.container(job, runtime, server, variables, resources)
+    return made | {"env": _once(made["env"])}
+
+
+def _resources(step: Step, offered: Resources | None, own: Resources | None, server: Server | None) -> tuple[Pod, Pod]:
+    """Resources of the step's container, and of the server beside it."""
     if step is not Step.WORK:
-        return _SMALL
-    parts = {"requests": {}, "limits": {}} if offered is None else offered.model_dump(mode="json")
-    mine: Mapping[str, Any] = own.model_dump(mode="json") if own else {}
-    return {name: {**parts.get(name, {}), **mine.get(name, {})} for name in ("requests", "limits")}
+        return _SMALL, {}
+    parts, mine = _plain(offered), _plain(own)
+    if server is not None:
+        return sidecars.shared_out(parts, mine, _plain(server.resources))
+    return {name: {**parts.get(name, {}), **mine.get(name, {})} for name in ("requests", "limits")}, {}
+
+
+def _plain(resources: Resources | None) -> dict[str, Any]:
+    return resources.model_dump(mode="json") if resources else {}
 
 
 def _plan_mounts(job: EvalJob) -> Iterable[Pod]:
@@ -184,10 +201,13 @@ def _plan_volumes(job: EvalJob) -> Iterable[Pod]:
 
 def _without_empty(pod: Pod) -> Pod:
     """Drop what is not set: an applied empty field would be owned and fought over."""
-    kept = {name: value for name, value in pod.items() if value not in (None, {}, [])}
-    container = {name: value for name, value in pod["containers"][0].items() if value not in (None, {}, [])}
-    container["resources"] = {name: value for name, value in pod["containers"][0]["resources"].items() if value}
-    return kept | {"containers": [container]}
+    lists = {name: [_set(container) for container in pod[name]] for name in ("initContainers", "containers")}
+    return {name: value for name, value in (pod | lists).items() if value not in (None, {}, [])}
+
+
+def _set(container: Pod) -> Pod:
+    kept = {name: value for name, value in container.items() if value not in (None, {}, [])}
+    return kept | {"resources": {name: value for name, value in container["resources"].items() if value}}
 
 
 _LEAVE_DEAD_NODES = [
@@ -197,12 +217,7 @@ _LEAVE_DEAD_NODES = [
 """A run has one planner and one reducer: when its node dies it is replaced after half a minute, not after five."""
 _RESTRICTED: Pod = {
     "runAsNonRoot": True,
-    "fsGroup": _USER,
+    "fsGroup": USER,
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
-}
-_CONTAINED: Pod = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
 }

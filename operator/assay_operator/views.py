@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from assay_operator import sidecars
 from assay_operator.names import INPUT_DIGEST, JOB_UID, SPEC_DIGEST, STEP, TEMPLATE_DIGEST
 
 Raw = Mapping[str, Any]
@@ -43,6 +44,25 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerView:
+    """The model server beside a worker."""
+
+    image: str = ""
+    memory_limit: str | None = None
+    waiting: str | None = None
+    waiting_message: str = ""
+    running: bool = False
+    started: datetime | None = None
+    """When the process that runs now was started."""
+    restarts: int = 0
+    exit_code: int | None = None
+    """How it last ended."""
+    ended_reason: str | None = None
+    message: str = ""
+    """The end of what it then said."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodView:
     """A pod of one of those Jobs."""
 
@@ -73,6 +93,7 @@ class PodView:
     """It was preempted, evicted or lost with its node."""
     pod_reason: str | None = None
     pod_message: str = ""
+    server: ServerView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +134,11 @@ def job_view(raw: Raw) -> JobView:
 
 
 def pod_view(raw: Raw) -> PodView:
-    """The view of a pod with one container of interest, named `runner`."""
+    """The view of a pod: its container `runner`, and the server beside it where there is one."""
     meta, spec, status = raw.get("metadata") or {}, raw.get("spec") or {}, raw.get("status") or {}
     labels = meta.get("labels") or {}
-    container: Raw = next((c for c in spec.get("containers") or [] if c.get("name") == "runner"), {})
-    seen: Raw = next((c for c in status.get("containerStatuses") or [] if c.get("name") == "runner"), {})
+    container: Raw = _named(spec.get("containers"), "runner") or {}
+    seen: Raw = _named(status.get("containerStatuses"), "runner") or {}
     state = seen.get("state") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     scheduled: Raw = next((c for c in status.get("conditions") or [] if c.get("type") == "PodScheduled"), {})
@@ -146,6 +167,7 @@ def pod_view(raw: Raw) -> PodView:
         disrupted=_condition(status, "DisruptionTarget") is not None,
         pod_reason=status.get("reason"),
         pod_message=status.get("message", ""),
+        server=_server_view(spec, status),
     )
 
 
@@ -165,6 +187,32 @@ def workload_view(raw: Raw) -> WorkloadView:
 def moment(text: str | None) -> datetime | None:
     """A Kubernetes timestamp."""
     return datetime.fromisoformat(text) if text else None
+
+
+def _server_view(spec: Raw, status: Raw) -> ServerView | None:
+    container = _named(spec.get("initContainers"), sidecars.CONTAINER)
+    if container is None:
+        return None
+    seen = _named(status.get("initContainerStatuses"), sidecars.CONTAINER) or {}
+    state = seen.get("state") or {}
+    waiting, running = state.get("waiting") or {}, state.get("running") or {}
+    ended = state.get("terminated") or (seen.get("lastState") or {}).get("terminated") or {}
+    return ServerView(
+        image=container.get("image", ""),
+        memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory"),
+        waiting=waiting.get("reason"),
+        waiting_message=waiting.get("message", ""),
+        running="running" in state,
+        started=moment(running.get("startedAt")),
+        restarts=seen.get("restartCount") or 0,
+        exit_code=ended.get("exitCode"),
+        ended_reason=ended.get("reason"),
+        message=ended.get("message", ""),
+    )
+
+
+def _named(parts: list[Raw] | None, name: str) -> Raw | None:
+    return next((part for part in parts or [] if part.get("name") == name), None)
 
 
 def _condition(status: Raw, kind: str) -> Raw | None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from assay_api.status import ProgressStatus
 from assay_operator.actions import CreateJob, DeleteJob, SetJob, SetWorkload
 from assay_operator.conditions import find
-from assay_operator.diagnose import ended_trouble, what_hinders, why_failed
+from assay_operator.diagnose import (
+    Trouble,
+    ended_trouble,
+    server_trouble,
+    servers_are_hopeless,
+    what_hinders,
+    why_failed,
+)
 from assay_operator.draft import Draft
 from assay_operator.names import Step, template_digest
 from assay_operator.stages import POLL
@@ -41,6 +48,12 @@ def work_stage(draft: Draft) -> bool:
         draft.conditions.set("ChunksCommitted", "False", trouble.reason)
         draft.conditions.set("Running", "False", trouble.reason, trouble.message)
         draft.fail(trouble)
+        return False
+    hopeless = servers_are_hopeless(draft.seen.of(Step.WORK), _last_commit(draft), draft.now)
+    if hopeless is not None and not draft.spec.suspend:
+        draft.conditions.set("ChunksCommitted", "False", hopeless.reason)
+        draft.conditions.set("Running", "False", hopeless.reason, hopeless.message)
+        draft.fail(hopeless)
         return False
     _steer(draft, job)
     _tell(draft, job)
@@ -116,7 +129,8 @@ def _tell(draft: Draft, job: JobView) -> None:
     if draft.spec.queue_name is not None:
         _tell_of_the_queue(draft, job)
     pods = draft.seen.of(Step.WORK)
-    running = sum(pod.phase == "Running" and not pod.deleting for pod in pods)
+    at_work = [pod for pod in pods if pod.phase == "Running" and not pod.deleting]
+    running = len(at_work)
     _tell_progress(draft, running=running, held=job.suspended)
     if draft.spec.suspend:
         draft.conditions.set("Running", "False", "Suspended")
@@ -126,10 +140,16 @@ def _tell(draft: Draft, job: JobView) -> None:
         return
     trouble, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
     waiting = max(0, draft.spec.replicas - running)
+    serverless = [found for pod in at_work if (found := server_trouble(pod, _last_commit(draft)))]
+    if serverless and len(serverless) == running and trouble is None:
+        _tell_of_servers(draft, serverless[0])
+        return
     if trouble is not None and running:
         draft.note = draft.note or f"{waiting} of {draft.spec.replicas} workers wait: {trouble.message}"
     elif trouble is not None:
         draft.note = draft.note or trouble.message
+    elif serverless:
+        draft.note = draft.note or f"{len(serverless)} of {draft.spec.replicas} workers wait: {serverless[0].message}"
     elif running and (stall := _stall(draft, pods)):
         draft.note = draft.note or stall
     elif job.template_digest != template_digest(draft.seen.job):
@@ -144,6 +164,17 @@ def _tell(draft: Draft, job: JobView) -> None:
     else:
         draft.conditions.set("Running", "False", "Starting")
     draft.look_again(POLL)
+
+
+def _tell_of_servers(draft: Draft, trouble: Trouble) -> None:
+    """Workers run, and none of them has a server to ask."""
+    draft.note = draft.note or trouble.message
+    draft.conditions.set("Running", "False", trouble.reason, trouble.message)
+    draft.look_again(POLL)
+
+
+def _last_commit(draft: Draft) -> datetime | None:
+    return draft.progress.last_commit_time if draft.progress else None
 
 
 def _tell_of_the_queue(draft: Draft, job: JobView) -> None:

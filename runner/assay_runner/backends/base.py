@@ -167,6 +167,10 @@ class ModelContext:
     timeout: float = 600.0
     hedge: bool = False
     """Whether an endpoint may be asked a second time while it is late with an answer."""
+    ready_path: str | None = None
+    """For a server that is started beside this worker: what it answers with HTTP 200 once it is ready."""
+    ready_seconds: float = 0.0
+    """How long that may take."""
     batch_size: int = 1
     cores: int = 1
     """CPU cores this process may use, from the cgroup."""

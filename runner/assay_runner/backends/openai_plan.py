@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay_api.errors import Failed, SpecError
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_switch, one_of
@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 
 _SECONDS = 15.0
 _SHOWN = 20
+
+
+class _Fields(NamedTuple):
+    """Where a person can mend what is wrong with a server."""
+
+    address: str
+    key: str
+    right_key: str
+
+
+_ENDPOINT = _Fields(
+    "spec.model.endpoint.url",
+    "spec.model.endpoint.apiKeySecretRef",
+    "set OPENAI_API_KEY, or on a cluster apiKeySecretRef, to a key it takes",
+)
+_SERVER = _Fields(
+    "spec.model.server.name", "spec.model.server.name", "the runtime's server must be started without a key"
+)
 
 
 def _is_body(value: Any) -> bool:
@@ -99,11 +117,25 @@ def preflight(model: Model, api_key: str | None) -> None:
 
 async def _preflight(model: Model, client: HttpClient) -> None:
     try:
-        _check_models(model, client, await _exchange(client, "GET", "models", None))
-        if model.args.get("loglikelihood", False):
-            await _check_scoring(model, client)
+        await _check(model.name, model.args, client, _ENDPOINT)
     finally:
         await client.close()
+
+
+async def check_server(name: str, args: Mapping[str, Any], client: HttpClient) -> None:
+    """Ask a server beside a worker, once it is ready, what an endpoint is asked at planning.
+
+    Raises:
+        SpecError: it wants a key, does not serve the model, or gives no log-likelihoods where they are wanted.
+        Failed: it cannot be reached.
+    """
+    await _check(name, args, client, _SERVER)
+
+
+async def _check(name: str, args: Mapping[str, Any], client: HttpClient, fields: _Fields) -> None:
+    _check_models(name, client, await _exchange(client, "GET", "models", None), fields)
+    if args.get("loglikelihood", False):
+        await _check_scoring(name, args, client)
 
 
 async def _exchange(client: HttpClient, method: str, path: str, body: bytes | None) -> Reply:
@@ -113,28 +145,24 @@ async def _exchange(client: HttpClient, method: str, path: str, body: bytes | No
         raise Failed(f"The endpoint {client.shown} cannot be reached: {error}.") from error
 
 
-def _check_models(model: Model, client: HttpClient, reply: Reply) -> None:
+def _check_models(name: str, client: HttpClient, reply: Reply, fields: _Fields) -> None:
     if reply.status in (401, 403):
         raise SpecError(
             MANIFEST,
-            "spec.model.endpoint.apiKeySecretRef",
+            fields.key,
             f"{client.shown} refuses the key (HTTP {reply.status}: {excerpt(reply.body, client.secret)})",
-            "set OPENAI_API_KEY, or on a cluster apiKeySecretRef, to a key it takes",
+            fields.right_key,
         )
     if 300 <= reply.status < 400:
-        raise SpecError(
-            MANIFEST, "spec.model.endpoint.url", f"{client.shown} redirects elsewhere", "give the final address"
-        )
+        raise SpecError(MANIFEST, fields.address, f"{client.shown} redirects elsewhere", "give the final address")
     if reply.status >= 500:
         raise Failed(
             f"The endpoint {client.shown} is not well (HTTP {reply.status}: {excerpt(reply.body, client.secret)})."
         )
     served = _served(reply)
-    if served and model.name not in served:
+    if served and name not in served:
         shown = ", ".join(sorted(served)[:_SHOWN]) + (", …" if len(served) > _SHOWN else "")
-        raise SpecError(
-            MANIFEST, "spec.model.name", f"{client.shown} serves no model {model.name}", f"it serves: {shown}"
-        )
+        raise SpecError(MANIFEST, "spec.model.name", f"{client.shown} serves no model {name}", f"it serves: {shown}")
 
 
 def _served(reply: Reply) -> set[str]:
@@ -148,9 +176,9 @@ def _served(reply: Reply) -> set[str]:
     return {name for name in names if isinstance(name, str)}
 
 
-async def _check_scoring(model: Model, client: HttpClient) -> None:
+async def _check_scoring(name: str, args: Mapping[str, Any], client: HttpClient) -> None:
     request = Request("preflight", "loglikelihood", (), "One two", " three", Generation(), 0)
-    body = encode_scoring(model.name, request, model.args.get("extra_body", {}))
+    body = encode_scoring(name, request, args.get("extra_body", {}))
     reply = await _exchange(client, "POST", "completions", body)
     try:
         if reply.status != 200:

@@ -16,6 +16,7 @@ from assay_runner.models.cache import ModelCache
 
 if TYPE_CHECKING:
     from assay_api.evaljob import Model
+    from assay_runner.backends.http_client import HttpClient
 
 _NEEDS = {
     BackendName.OPENAI: ("httptools",),
@@ -95,20 +96,52 @@ def open_backend(name: str, context: ModelContext) -> Backend:
 
 
 def _open_openai(context: ModelContext) -> Backend:
-    from assay_runner.backends.endpoint import Endpoint
-    from assay_runner.backends.flow import Flow
-    from assay_runner.backends.hedge import Hedge
+    from assay_runner.backends.flow import OUTAGE_SECONDS
     from assay_runner.backends.http_client import HttpClient
-    from assay_runner.backends.openai import OpenAIBackend
 
     if context.url is None:
         raise SpecError(MANIFEST, "spec.model.endpoint", "backend openai has no endpoint", "add model.endpoint.url")
-    clock, sleep, random = time.monotonic, asyncio.sleep, SystemRandom()
     client = HttpClient(context.url, context.api_key, context.timeout)
-    flow = Flow(context.concurrency, clock=clock, sleep=sleep, random=random, share=context.share)
+    if context.ready_path is not None:
+        return _open_beside(context, context.ready_path, client)
+    return _open_endpoint(context, client, OUTAGE_SECONDS)
+
+
+def _open_endpoint(context: ModelContext, client: HttpClient, outage_seconds: float) -> Backend:
+    from assay_runner.backends.endpoint import Endpoint
+    from assay_runner.backends.flow import Flow
+    from assay_runner.backends.hedge import Hedge
+    from assay_runner.backends.openai import OpenAIBackend
+
+    clock, sleep, random = time.monotonic, asyncio.sleep, SystemRandom()
+    flow = Flow(
+        context.concurrency,
+        clock=clock,
+        sleep=sleep,
+        random=random,
+        outage_seconds=outage_seconds,
+        share=context.share,
+    )
     hedge = Hedge() if context.hedge else None
     endpoint = Endpoint(client, flow, retries=context.retries, clock=clock, sleep=sleep, random=random, hedge=hedge)
     return OpenAIBackend(context, client, endpoint)
+
+
+def _open_beside(context: ModelContext, ready_path: str, client: HttpClient) -> Backend:
+    from assay_runner.backends import openai_plan
+    from assay_runner.backends.beside import BesideBackend, Patience
+    from assay_runner.backends.flow import OUTAGE_SECONDS
+    from assay_runner.backends.http_client import HttpClient
+
+    return BesideBackend(
+        HttpClient(client.shown.removesuffix("/v1"), None, context.timeout),
+        Patience(ready_path, context.ready_seconds),
+        check=lambda: openai_plan.check_server(context.name, context.args, client),
+        # A server that has died loads its model anew.
+        opened=lambda: _open_endpoint(context, client, OUTAGE_SECONDS + context.ready_seconds),
+        clock=time.monotonic,
+        sleep=asyncio.sleep,
+    )
 
 
 def _available(backend: BackendName | str) -> None:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay_api.base import sha256
@@ -16,6 +16,7 @@ from assay_api.errors import SpecError
 from assay_api.evaljob import EvalJob
 from assay_api.plan import Plan
 from assay_api.records import Placement, StorageProbe
+from assay_api.sidecar import Sidecar
 from assay_runner.backends.base import Description
 from assay_runner.backends.registry import describe, preflight
 from assay_runner.cli.cache import model_cache
@@ -26,6 +27,7 @@ from assay_runner.plan.write import write_run
 from assay_runner.store.base import Store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
+from assay_runner.work.beside import SERVER
 
 DEFAULT_STORE = "assay-runs"
 
@@ -54,6 +56,7 @@ def prepare(options: argparse.Namespace, settled: Callable[[EvalJob], None] = la
     """
     manifest = Path(options.file)
     job = read_manifest(manifest)
+    server = _server(job, manifest)
     root = _root(options, job, manifest)
     mounted = getattr(options, "config_maps", None)
     config_maps = Path(mounted) if mounted else None
@@ -65,6 +68,9 @@ def prepare(options: argparse.Namespace, settled: Callable[[EvalJob], None] = la
 
     def look_at_the_model() -> Description:
         description = describe(model, usable_cores(), model_cache(options, os.environ))
+        if server is not None:
+            # It runs beside each worker, and not here: they look at it when they start.
+            return replace(description, pins={**description.pins, SERVER: server.identity})
         preflight(model, os.environ.get("OPENAI_API_KEY"))
         return description
 
@@ -83,6 +89,21 @@ def prepare(options: argparse.Namespace, settled: Callable[[EvalJob], None] = la
     store = Prefixed(root, f"{job_folder}{_run_id(job, planned.plan)}/")
     probed = write_run(store, planned.plan, planned.placement)
     return Prepared(job, planned.plan, planned.placement, root, store, store.uri.rstrip("/"), probed)
+
+
+def _server(job: EvalJob, manifest: Path) -> Sidecar | None:
+    """The server beside each worker, of which the operator tells."""
+    if job.spec.model.server is None:
+        return None
+    server = Sidecar.read(os.environ)
+    if server is None:
+        raise SpecError(
+            str(manifest),
+            "spec.model.server",
+            "a server beside each worker is there on a cluster alone",
+            "start the server yourself and give model.endpoint.url in place of model.server",
+        )
+    return server
 
 
 def _root(options: argparse.Namespace, job: EvalJob, manifest: Path) -> Store:

@@ -31,6 +31,7 @@ from assay_runner.data.media_cache import MediaCache
 from assay_runner.plan.write import committing_store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
+from assay_runner.work.beside import planned_server
 from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.setup import model_context, read_placement, read_plan, set_threads
 from assay_runner.work.stage import Stage, open_stages
@@ -54,6 +55,7 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
     root = open_store(uri, None)
     store, _ = committing_store(Prefixed(root, prefix))
     plan, placement = read_plan(store), read_placement(store)
+    server = planned_server(plan, os.environ)
     cores, cache = usable_cores(), model_cache(options, os.environ)
     set_threads(plan.model.pins, cores, os.environ)
     settings = WorkerSettings(
@@ -78,6 +80,7 @@ def _work(options: argparse.Namespace, scratch: Path) -> int:
             model=options.model,
             cache=cache,
             live=lambda: worker.live,
+            server=server,
         )
         return open_backend(plan.model.backend, context)
 

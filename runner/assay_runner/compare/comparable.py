@@ -15,6 +15,7 @@ from assay_api.errors import EXIT_SPEC, AssayError
 from assay_api.plan import CodePin, Plan, TaskPlan
 from assay_runner.tasks.config import TaskConfig
 from assay_runner.tasks.generation import generation_of
+from assay_runner.work.beside import SERVER, difference
 
 _PINNED_ELSEWHERE = {"dataset_path", "dataset_name", "dataset_kwargs", "media", "num_fewshot", "repeats"}
 """Where documents were found says nothing that their fingerprint does not; the others are in the plan itself."""
@@ -69,6 +70,8 @@ def notes(a: Plan, b: Plan, tasks: tuple[str, ...]) -> Iterator[str]:
         )
     if a.seed != b.seed:
         yield f"The seeds differ ({a.seed} against {b.seed}): sampled answers, and task code that draws, differ by chance."
+    if said := _servers(a, b):
+        yield f"The models were served differently: {said}."
     for name in tasks:
         first, second = TaskConfig.from_plain(a.task(name).config), TaskConfig.from_plain(b.task(name).config)
         if first.output_type == "generate_until" and (said := _generation(first, a, second, b)):
@@ -109,6 +112,12 @@ def _fewshot_differences(a: Plan, b: Plan, first: TaskPlan, second: TaskPlan) ->
         yield f"few-shot pool {one.pool.fingerprint[:12]} against {other.pool.fingerprint[:12]}"
     if one.sampler == "default" and a.seed != b.seed:
         yield f"seed {a.seed} against {b.seed}, by which the few-shot examples are chosen"
+
+
+def _servers(a: Plan, b: Plan) -> str:
+    """In what the servers beside the workers differ; where one run had none, the comparison says so by its backends."""
+    one, other = a.model.pins.get(SERVER), b.model.pins.get(SERVER)
+    return difference(one, other) if one and other else ""
 
 
 def _generation(first: TaskConfig, a: Plan, second: TaskConfig, b: Plan) -> str:

@@ -90,12 +90,12 @@ def make_plan(
         batch_size=description.batch_size,
         determinism=description.determinism,
     )
-    endpoint = model.endpoint
+    endpoint, asked = model.endpoint, model.endpoint or model.server
     placement = Placement(
         model=str(folder) if folder else None,
         url=endpoint.url if endpoint else None,
-        max_concurrency=endpoint.max_concurrency if endpoint else 64,
-        timeout_seconds=endpoint.timeout_seconds if endpoint else 600,
+        max_concurrency=asked.max_concurrency if asked else 64,
+        timeout_seconds=asked.timeout_seconds if asked else 600,
         hedge=endpoint.hedge if endpoint else False,
         workers=job.spec.replicas,
         retries=job.spec.error_policy.retries,

@@ -10,6 +10,7 @@ from assay_api import layout
 from assay_api.errors import Corrupt, SpecError
 from assay_api.plan import Plan
 from assay_api.records import Placement
+from assay_api.sidecar import Sidecar
 from assay_runner import __version__
 from assay_runner.backends.base import ModelContext
 from assay_runner.models.cache import ModelCache
@@ -70,17 +71,19 @@ def model_context(
     model: str | None,
     cache: ModelCache,
     live: Callable[[], int],
+    server: Sidecar | None = None,
 ) -> ModelContext:
     """What the backend is opened with here.
 
     Args:
         model: a folder that replaces the one the run was placed with.
         live: how many workers the run has now.
+        server: the server beside this worker, which nobody else asks.
     """
 
     @lru_cache(maxsize=64)
     def part(workers: int) -> int:
-        return requests_in_flight(placement, settings.index, workers)
+        return placement.max_concurrency if server else requests_in_flight(placement, settings.index, workers)
 
     return ModelContext(
         name=model or placement.model or plan.model.name,
@@ -88,12 +91,14 @@ def model_context(
         args=plan.model.args,
         pins=plan.model.pins,
         retries=placement.retries,
-        url=placement.url,
+        url=server.url if server else placement.url,
         api_key=api_key,
         concurrency=part(placement.workers),
         share=lambda: part(live()),
         timeout=placement.timeout_seconds,
         hedge=placement.hedge,
+        ready_path=server.ready_path if server else None,
+        ready_seconds=server.ready_seconds if server else 0.0,
         batch_size=plan.batch_size,
         cores=cores,
         cache=cache,
