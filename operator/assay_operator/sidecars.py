@@ -7,7 +7,6 @@ run that others finish meanwhile. Nothing of it comes from the job but the model
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from assay_api.sidecar import VARIABLE, Sidecar
 CONTAINER = "server"
 _SCRATCH, _SHARED = "server-scratch", "server-memory"
 _HOME = "/tmp"  # noqa: S108 - a volume of the pod's own
-_REFERENCE = re.compile(r"\$\(")
 _REVISION = "main"
 """What hubs call the newest revision."""
 _BESIDE = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "8Gi"}}
@@ -43,7 +41,8 @@ def told(job: EvalJob, runtime: ClusterEvalRuntime) -> Iterable[Part]:
 
 def literal(text: str) -> str:
     """`text` as it is written where Kubernetes would expand $(NAME)."""
-    return _REFERENCE.sub("$$(", text)
+    # Every dollar sign, not only those of references: $$$(NAME) is a dollar sign and a reference.
+    return text.replace("$", "$$")
 
 
 def container(

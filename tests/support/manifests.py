@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from assay_api import evaljob, pods, runtime, texts
+from assay_api import evaljob, pods, runtime, servers, texts
 
 JOB: dict[str, Any] = {
     "apiVersion": "assay.dev/v1alpha1",
@@ -141,6 +141,36 @@ JOBS = [
         "a key in the clear",
         "endpoint.apiKey",
         model={"backend": "openai", "name": "m", "endpoint": {**ENDPOINT, "apiKey": "k"}},
+    ),
+    *(
+        job(
+            what,
+            "spec.model",
+            rule.sentence,
+            model={"backend": backend, "name": "m", "server": {"name": "vllm"}, **more},
+        )
+        for what, rule, backend, more in (
+            ("a server for transformers", evaljob.OTHERS_HAVE_NO_SERVER, "transformers", {}),
+            ("an endpoint and a server", evaljob.ENDPOINT_OR_SERVER, "openai", {"endpoint": ENDPOINT}),
+            ("a model's name that a server takes for an option", evaljob.SERVED_IS_NO_OPTION, "openai", {"name": "-x"}),
+            ("a revision that is an option", evaljob.SERVED_IS_NO_OPTION, "openai", {"revision": "--code"}),
+        )
+    ),
+    *(
+        job(
+            what,
+            f"spec.model.server{field}",
+            *words,
+            model={"backend": "openai", "name": "m", "server": {"name": "vllm"} | server},
+        )
+        for what, field, words, server in (
+            ("a server that cannot be", ".name", (), {"name": "VLLM"}),
+            ("too many arguments of a server", ".args", ("32",), {"args": ["--a"] * 33}),
+            ("an argument without end", ".args[0]", ("1024",), {"args": ["--" + "a" * 1023]}),
+            ("a value without an option", "", (servers.ARGUMENTS_START_WITH_AN_OPTION.sentence,), {"args": ["a"]}),
+            ("a server's image from a job", ".image", (), {"image": "evil:1"}),
+            ("a server's variables from a job", ".env", (), {"env": [{"name": "A", "value": "x"}]}),
+        )
     ),
     job("a source of nothing", "spec.taskSources[0]", evaljob.SOURCE_IS_ONE.sentence, taskSources=[{}]),
     job(
@@ -291,6 +321,41 @@ RUNTIMES = [
         podTemplate__volumeMounts=[{"name": "data", "mountPath": "/data"}],
     ),
     offer("a volume without a name", "spec.podTemplate.volumes[0]", "name", podTemplate__volumes=[{"emptyDir": {}}]),
+    *(
+        offer(what, f"spec.servers.vllm{field}", *words, servers={"vllm": {"image": "vllm:1", **server}})
+        for what, field, words, server in (
+            ("a server on the port of the metrics", "", (servers.PORT_IS_FREE.sentence,), {"port": 9090}),
+            ("a server on a privileged port", ".port", ("1024",), {"port": 80}),
+            (
+                "a server that is never waited for",
+                ".readiness.timeoutSeconds",
+                (),
+                {"readiness": {"timeoutSeconds": 0}},
+            ),
+            ("readiness without a path", ".readiness.path", (), {"readiness": {"path": "health"}}),
+            ("an allowed argument that is no option", ".allowedArgs[0]", (), {"allowedArgs": ["model"]}),
+            (
+                "a variable of a server without value",
+                ".env[0]",
+                (pods.VARIABLE_HAS_ONE_VALUE.sentence,),
+                {"env": [{"name": "A"}]},
+            ),
+        )
+    ),
+    offer(
+        "a server that mounts what is no volume",
+        "spec",
+        runtime.SERVERS_MOUNT_VOLUMES.sentence,
+        servers={"vllm": {"image": "vllm:1", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}},
+    ),
+    offer("a server without an image", "spec.servers.vllm.image", servers={"vllm": {}}),
+    offer(
+        "a server's name that cannot be",
+        "spec.servers",
+        "a server's name has at most 63",
+        laptop=("spec.servers",),
+        servers={"V_LLM": {"image": "vllm:1"}},
+    ),
     offer(
         "a variable without value",
         "spec.podTemplate.env[0]",

@@ -11,6 +11,7 @@ from assay_api import exposition
 from assay_api.base import Spec
 from assay_api.evaljob import Storage
 from assay_api.runtime import Allowed, Cache, Caps, ClusterEvalRuntimeSpec, PodTemplate, RuntimeImages
+from assay_api.servers import Server
 from assay_operator.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,8 @@ def objects(schema, path=""):
         yield from objects(part, f"{path}.{key}" if path else key)
     if "items" in schema:
         yield from objects(schema["items"], path)
+    if isinstance(entries := schema.get("additionalProperties"), dict):
+        yield from objects(entries, f"{path}.*")
 
 
 def leaves(values, path=""):
@@ -74,7 +77,9 @@ def test_the_chart_has_the_version_of_the_package():
 
 @pytest.mark.parametrize(("path", "schema"), [pytest.param(*level, id=level[0] or "top") for level in objects(SCHEMA)])
 def test_every_level_of_the_values_is_closed_or_handed_on_as_it_is(path, schema):
-    assert schema.get("additionalProperties") is False or path.rsplit(".", 1)[-1] in FREE_FORM
+    others = schema.get("additionalProperties")
+    closed = others is False or (isinstance(others, dict) and others.get("additionalProperties") is False)
+    assert closed or path.rsplit(".", 1)[-1] in FREE_FORM
 
 
 def test_every_value_is_in_the_schema():
@@ -95,6 +100,7 @@ def test_every_value_is_in_the_schema():
         ("podTemplate", PodTemplate, set()),
         ("storage", Storage, set()),
         ("cache", Cache, set()),
+        ("servers", Server, set()),
         ("allowed", Allowed, set()),
         ("caps", Caps, set()),
     ],
@@ -102,6 +108,7 @@ def test_every_value_is_in_the_schema():
 def test_the_runtime_takes_exactly_what_a_cluster_eval_runtime_takes(path, model: type[Spec], extra):
     level = SCHEMA["properties"]["runtime"]
     level = level["properties"][path] if path else level
+    level = level.get("additionalProperties") or level
     assert set(level["properties"]) == {field.alias for field in model.model_fields.values()} | extra
 
 

@@ -46,6 +46,15 @@ EVERYTHING = {
         "storage": {"uri": "s3://evals/runs", "credentialsSecretRef": {"name": "s3"}},
         "cache": {"volumeName": "weights"},
         "backends": ["openai"],
+        "servers": {
+            "vllm": {
+                "image": "vllm:1",
+                "args": ["--model", "$(MODEL)", "--port", "$(PORT)"],
+                "allowedArgs": ["--max-model-len"],
+                "readiness": {"timeoutSeconds": 60},
+                "resources": {"limits": {"nvidia.com/gpu": 1}},
+            }
+        },
         "allowed": {"taskCode": True},
         "caps": {"maxReplicas": 8},
         "namespaces": ["research"],
@@ -371,7 +380,7 @@ class TestRuntime:
                 container = hook["spec"]["template"]["spec"]["containers"][0]
                 assert container["command"][2] == Path(program.__file__).read_text()
                 monkeypatch.setattr(program, "ACCOUNT", tmp_path)
-                monkeypatch.setenv("RUNTIME", container["env"][0]["value"])
+                monkeypatch.setenv("RUNTIME", container["env"][0]["value"].replace("$$", "$"))
                 monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
                 monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
                 program.main()

@@ -85,6 +85,12 @@ def test_an_argument_of_the_model_is_fixed_too(planned):
     assert "the model cannot change" in planned({"model": {"args": {"batch_size": None}}}).stderr
 
 
+def test_a_server_beside_the_workers_is_fixed_too(planned):
+    served = {"backend": "openai", "args": None, "server": {"name": "vllm"}}
+    assert "the model cannot change" in planned({"model": served}).stderr
+    assert planned({"model": served}, name="fresh").returncode == 0
+
+
 def test_how_it_is_run_may_change_at_any_time(planned):
     for field, value in FREE.items():
         done = planned({field: value})
@@ -94,6 +100,9 @@ def test_how_it_is_run_may_change_at_any_time(planned):
 GOOD = {
     "as little as possible": JOB,
     "an endpoint": changed(JOB, model={"backend": "openai", "name": "m", "endpoint": ENDPOINT}),
+    "a server beside each worker": changed(
+        JOB, model={"backend": "openai", "name": "m", "server": {"name": "vllm", "args": ["--max-model-len", "8192"]}}
+    ),
     "tasks of one's own": changed(JOB, taskSources=[{"configMapRef": {"name": "t"}}, {"uri": "file:///tasks"}]),
     "as Kubernetes writes amounts": changed(
         JOB,
@@ -119,6 +128,20 @@ GOOD = {
             "imagePullSecrets": [{"name": "registry"}],
         },
         cache={"volumeName": "weights"},
+        servers={
+            "vllm": {
+                "image": "vllm/vllm-openai:v0.33.0",
+                "command": ["vllm", "serve", "$(MODEL)"],
+                "args": ["--port", "$(PORT)"],
+                "allowedArgs": ["--max-model-len"],
+                "readiness": {"path": "/health", "timeoutSeconds": 3600},
+                "env": [{"name": "HF_TOKEN", "secretKeyRef": {"name": "hub", "key": "token"}}],
+                "resources": {"limits": {"nvidia.com/gpu": 1}},
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                "sharedMemory": "8Gi",
+                "securityContext": {"runAsUser": 2000},
+            }
+        },
         namespaces=["research", "*"],
     ),
 }

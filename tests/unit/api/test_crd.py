@@ -119,6 +119,7 @@ def test_only_what_belongs_to_kubernetes_or_an_engine_is_free():
     assert free == {
         "evaljobs.spec.model.args",
         *(pod + part for part in ("affinity", "securityContext", "volumes[]", "volumeMounts[]")),
+        *("clusterevalruntimes.spec.servers{}." + part for part in ("securityContext", "volumeMounts[]")),
     }
 
 
@@ -139,6 +140,7 @@ def test_a_rule_blames_a_field_that_exists():
 def test_lists_are_merged_by_what_tells_their_entries_apart():
     keys = {path: node.get("x-kubernetes-list-map-keys") for path, node in nodes(JOB) if node.get("type") == "array"}
     assert keys == {
+        ".spec.model.server.args": None,
         ".spec.tasks": ["name"],
         ".spec.tasks[].generation.until": None,
         ".spec.taskSources": None,
