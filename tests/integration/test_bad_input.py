@@ -70,6 +70,12 @@ _FILTER = "filter_list:\n  - {{name: short, filter: [{{function: {}}}]}}\n"
 ROWS = [
     ("unknown field", {"spec": {"replica": 2}}, 64, ["job.yaml: spec.replica:", "no such field", "replicas"]),
     ("wrong type", {"spec": {"seed": "tuesday"}}, 64, ["spec.seed", "'tuesday'", "valid integer"]),
+    (
+        "a server of a cluster",
+        {"spec": model(server={"name": "vllm"})},
+        64,
+        ["job.yaml: spec.model.server:", "on a cluster alone", "start the server yourself", "model.endpoint.url"],
+    ),
     ("no tasks", {"spec": {"tasks": []}}, 64, ["spec.tasks", "at least 1"]),
     ("unknown task", {"spec": {"tasks": [{"name": "colour"}]}}, 64, ["colour", "colours"]),
     (

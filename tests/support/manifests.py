@@ -322,7 +322,7 @@ RUNTIMES = [
     ),
     offer("a volume without a name", "spec.podTemplate.volumes[0]", "name", podTemplate__volumes=[{"emptyDir": {}}]),
     *(
-        offer(what, f"spec.servers.vllm{field}", *words, servers={"vllm": {"image": "vllm:1", **server}})
+        offer(what, "spec.servers", "vllm", field, *words, servers={"vllm": {"image": "vllm:1", **server}})
         for what, field, words, server in (
             ("a server on the port of the metrics", "", (servers.PORT_IS_FREE.sentence,), {"port": 9090}),
             ("a server on a privileged port", ".port", ("1024",), {"port": 80}),
@@ -348,7 +348,7 @@ RUNTIMES = [
         runtime.SERVERS_MOUNT_VOLUMES.sentence,
         servers={"vllm": {"image": "vllm:1", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}},
     ),
-    offer("a server without an image", "spec.servers.vllm.image", servers={"vllm": {}}),
+    offer("a server without an image", "spec.servers", "image", servers={"vllm": {}}),
     offer(
         "a server's name that cannot be",
         "spec.servers",

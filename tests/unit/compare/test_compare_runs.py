@@ -165,6 +165,18 @@ def test_versions_and_tasks_of_one_run_alone_are_noted(evaluate):
     assert "B by 9.9" in version and alone == "Only B has hues; nothing is compared there."
 
 
+def test_servers_beside_the_workers_that_differ_are_noted(evaluate):
+    plan = evaluate("a").plan
+
+    def served(**server):
+        pins = {"server": {"name": "vllm", "image": "vllm:1", "command": [], "args": ["--seed", "1"], **server}}
+        return plan.model_copy(update={"model": plan.model.model_copy(update={"pins": pins})})
+
+    (note,) = notes(served(), served(image="vllm:2", args=[]), ("colours",))
+    assert note == ("The models were served differently: image vllm:1 against vllm:2, args --seed 1 against nothing.")
+    assert not list(notes(served(), served(), ("colours",)))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

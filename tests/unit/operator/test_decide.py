@@ -10,10 +10,11 @@ from assay_operator.conditions import find
 from assay_operator.decide import decide
 from assay_operator.names import Step
 from assay_operator.summary import shortened
-from assay_operator.views import WorkloadView
-from support.control_plane import PLAN, RESULTS, World, ended, evaljob, planned, runtime
+from assay_operator.views import ServerView, WorkloadView
+from support.control_plane import PLAN, RESULTS, START, World, ended, evaljob, planned, runtime
 
 DATA = {"volumes": [{"name": "d", "emptyDir": {}}], "volumeMounts": [{"name": "d", "mountPath": "/data"}]}
+SERVED = {"backend": "openai", "name": "m", "server": {"name": "sglang", "args": ["--tp", "2", "--host=0.0.0.0"]}}
 
 
 def running() -> World:
@@ -78,6 +79,19 @@ def test_a_decision_for_nothing_new_changes_nothing():
             {},
             "RemoteCodeNotAllowed",
             ["trust_remote_code"],
+        ),
+        (
+            {"model": SERVED},
+            {"servers": {"vllm": {"image": "v:1"}, "tgi": {"image": "t:1"}}},
+            "ServerNotFound",
+            ["spec.model.server.name", "has no server sglang, it has tgi, vllm"],
+        ),
+        ({"model": SERVED}, {}, "ServerNotFound", ["it has none"]),
+        (
+            {"model": SERVED},
+            {"servers": {"sglang": {"image": "s:1", "allowedArgs": ["--tp"]}}},
+            "ServerArgumentNotAllowed",
+            ["spec.model.server.args", "does not let jobs set --host, it allows --tp"],
         ),
         ({"storage": None}, {}, "StorageMissing", ["spec.storage.uri"]),
         ({"storage": {"uri": "file:///data"}}, {}, "StorageNotShared", ["/data is on no volume"]),
@@ -455,6 +469,61 @@ def test_workers_that_run_without_committing_are_told_of_with_the_last_failure()
     world.reconcile()
     assert world.status.summary.note.endswith("had ended with: The endpoint has accepted no connection for 127 s.")
     assert world.status.phase == "Running"
+
+
+def crashed(restarts: int = 1, **state) -> ServerView:
+    down = {"waiting": "CrashLoopBackOff", "exit_code": 1, "message": "Loading\nno such model"}
+    return ServerView(image="s:1", restarts=restarts, **down | state)
+
+
+def serve(world: World, *servers: ServerView) -> None:
+    """Give each worker its server."""
+    pods = [pod for pod in world.pods.values() if pod.step == Step.WORK]
+    for pod, server in zip(pods, servers, strict=True):
+        world.pods[pod.name] = replace(pod, index="0", server=server)
+
+
+def test_a_server_that_ended_is_told_of_while_others_serve_and_when_none_does():
+    world, well = running(), ServerView(running=True, started=START)
+    serve(world, crashed(), well, well)
+    world.reconcile()
+    assert condition(world, "Running").status == "True"
+    sentence = "the server beside worker 0 ended with exit code 1, 2 times so far: no such model."
+    assert world.status.summary.note == f"1 of 3 workers wait: {sentence}"
+    serve(world, crashed(), crashed(), crashed())
+    world.reconcile()
+    told = condition(world, "Running")
+    assert (told.status, told.reason, told.message) == ("False", "ServerFailed", sentence)
+
+
+def test_servers_that_only_ever_end_fail_the_job_once_all_were_started_again_five_times():
+    world = running()
+    serve(world, *3 * [crashed(5)])
+    world.pass_time(179)
+    world.reconcile()
+    assert condition(world, "Failed") is None
+    world.pass_time(1)
+    serve(world, crashed(5), crashed(5), crashed(4))
+    world.reconcile()
+    assert condition(world, "Failed") is None, "one may still serve"
+    serve(world, *3 * [crashed(5)])
+    world.reconcile()
+    assert condition(world, "Failed").reason == "ServerFailed" and "no such model" in condition(world, "Failed").message
+
+
+def test_a_server_that_ends_now_and_then_in_a_long_run_fails_nothing():
+    world = running()
+    world.pass_time(7200)
+    told = ProgressStatus(samplesDone=5, samplesTotal=100)
+    world.act(replace(world.observe()[0], progress=told), world.version)
+    serve(world, *3 * [crashed(9)])
+    world.pass_time(60)
+    world.reconcile()
+    assert condition(world, "Failed") is None and condition(world, "Running").reason == "ServerFailed"
+    serve(world, *3 * [crashed(9, waiting=None, running=True, started=world.now)])
+    world.pass_time(600)
+    world.reconcile()
+    assert condition(world, "Failed") is None, "it loads its model"
 
 
 def test_without_a_worker_there_is_no_speed_and_no_end_in_sight():

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from assay_operator.diagnose import ended_trouble, is_silent, waiting_trouble, what_hinders, why_failed
-from assay_operator.views import JobView, PodView, job_view, pod_view
+from assay_operator.diagnose import ended_trouble, is_silent, server_trouble, waiting_trouble, what_hinders, why_failed
+from assay_operator.views import JobView, PodView, ServerView, job_view, pod_view
 from support.control_plane import ended
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,6 +66,59 @@ def failed(code, message="", **state):
 def test_a_pod_that_does_not_start_says_why(pod, reason, sentence):
     trouble = waiting_trouble(pod)
     assert (trouble and trouble.reason, trouble and trouble.message) == (reason, sentence)
+
+
+def with_server(**state):
+    return replace(POD, waiting="PodInitializing", server=ServerView(image="vllm:1", **state))
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason", "sentence"),
+    [
+        (
+            with_server(waiting="ErrImagePull", waiting_message="not found"),
+            "ImagePullFailed",
+            "image vllm:1 cannot be pulled: not found.",
+        ),
+        (
+            with_server(waiting="CreateContainerConfigError", waiting_message='secret "hub" not found'),
+            "SecretMissing",
+            "Secret hub does not exist here; create it and the job goes on.",
+        ),
+        (
+            with_server(waiting="RunContainerError", waiting_message='exec: "vllm": not found'),
+            "ContainerCannotStart",
+            'exec: "vllm": not found.',
+        ),
+        (
+            with_server(waiting="CrashLoopBackOff", exit_code=2, restarts=3, message="usage\nno such option: --x"),
+            "ServerFailed",
+            "the server beside worker 0 ended with exit code 2, 4 times so far: no such option: --x.",
+        ),
+        (
+            with_server(exit_code=137, ended_reason="OOMKilled", memory_limit="64Gi"),
+            "ServerFailed",
+            "the server beside worker 0 was killed because it ran out of memory (limit 64Gi); the runtime's servers say how "
+            "much it gets.",
+        ),
+        (
+            with_server(waiting="CrashLoopBackOff", exit_code=128, ended_reason="StartError", message="no such file"),
+            "ServerFailed",
+            "the server beside worker 0 could not be started (StartError): no such file.",
+        ),
+        (with_server(waiting="ContainerCreating"), None, None),
+        (with_server(running=True, started=NOW), None, None),
+    ],
+)
+def test_a_pod_whose_server_does_not_start_says_why(pod, reason, sentence):
+    trouble = waiting_trouble(pod)
+    assert (trouble and trouble.reason, trouble and trouble.message) == (reason, sentence)
+
+
+def test_a_server_that_runs_again_is_trouble_until_something_is_committed():
+    again = with_server(running=True, restarts=1, exit_code=9, started=NOW + timedelta(seconds=30))
+    assert server_trouble(again, NOW).reason == "ServerFailed"
+    assert server_trouble(again, NOW + timedelta(seconds=31)) is None
 
 
 def test_a_pod_that_says_nothing_is_spoken_for_by_its_events():
@@ -152,4 +205,31 @@ def test_what_the_api_server_sends_is_read_as_it_is():
         }
     )
     assert job.deleting and job.suspended and job.parallelism == 3 and job.failure == "PodFailurePolicy"
+    sidecar = pod_view(
+        {
+            "metadata": {"name": "p", "uid": "1"},
+            "spec": {"initContainers": [{"name": "server", "image": "v", "resources": {"limits": {"memory": "2Gi"}}}]},
+            "status": {
+                "initContainerStatuses": [
+                    {
+                        "name": "server",
+                        "restartCount": 2,
+                        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+                        "lastState": {"terminated": {"exitCode": 9, "reason": "Error", "message": "m"}},
+                    }
+                ]
+            },
+        }
+    )
+    assert sidecar.server == ServerView(
+        image="v",
+        memory_limit="2Gi",
+        running=True,
+        started=NOW,
+        restarts=2,
+        exit_code=9,
+        ended_reason="Error",
+        message="m",
+    )
+    assert pod_view({}).server is None
     assert pod_view({}).phase == "Pending" and not job_view({}).finished
