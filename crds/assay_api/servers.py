@@ -25,6 +25,8 @@ Argument = Annotated[str, StringConstraints(max_length=1024)]
 AllowedArgument = Annotated[str, StringConstraints(pattern=r"^(\*|-[^=\s]+)$", min_length=1, max_length=128)]
 HttpPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=256)]
 
+CONTAINER = "server"
+"""Name of a server's container in the pod."""
 MODEL, REVISION, PORT = "MODEL", "REVISION", "PORT"
 """Variables of a server's container, for $(MODEL), $(REVISION) and $(PORT) in its command and arguments."""
 ANY_ARGUMENT = "*"

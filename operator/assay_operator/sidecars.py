@@ -12,10 +12,9 @@ from typing import Any
 
 from assay_api.evaljob import EvalJob
 from assay_api.runtime import ClusterEvalRuntime
-from assay_api.servers import MODEL, PORT, REVISION, Server
+from assay_api.servers import CONTAINER, MODEL, PORT, REVISION, Server
 from assay_api.sidecar import VARIABLE, Sidecar
 
-CONTAINER = "server"
 _SCRATCH, _SHARED = "server-scratch", "server-memory"
 _HOME = "/tmp"  # noqa: S108 - a volume of the pod's own
 _REVISION = "main"

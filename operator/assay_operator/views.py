@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from assay_operator import sidecars
+from assay_api.servers import CONTAINER as SERVER
 from assay_operator.names import INPUT_DIGEST, JOB_UID, SPEC_DIGEST, STEP, TEMPLATE_DIGEST
 
 Raw = Mapping[str, Any]
@@ -190,10 +190,10 @@ def moment(text: str | None) -> datetime | None:
 
 
 def _server_view(spec: Raw, status: Raw) -> ServerView | None:
-    container = _named(spec.get("initContainers"), sidecars.CONTAINER)
+    container = _named(spec.get("initContainers"), SERVER)
     if container is None:
         return None
-    seen = _named(status.get("initContainerStatuses"), sidecars.CONTAINER) or {}
+    seen = _named(status.get("initContainerStatuses"), SERVER) or {}
     state = seen.get("state") or {}
     waiting, running = state.get("waiting") or {}, state.get("running") or {}
     ended = state.get("terminated") or (seen.get("lastState") or {}).get("terminated") or {}

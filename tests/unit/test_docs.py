@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from assay_api.runtime import ClusterEvalRuntime, ClusterEvalRuntimeSpec
+from assay_operator.accept import refuse
 from assay_runner.cli import parser
 from assay_runner.manifest import parse_job
 
@@ -57,6 +59,22 @@ def test_every_make_target_exists(page, target):
 @pytest.mark.parametrize(("page", "link"), named(LINKS))
 def test_every_link_leads_somewhere(page, link):
     assert (page.parent / link).exists()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_runtime_of_the_examples_is_valid(path):
+    for document in yaml.safe_load_all(path.read_text()):
+        if document["kind"] == "ClusterEvalRuntime":
+            ClusterEvalRuntime.model_validate(document)
+
+
+def test_a_job_of_the_examples_with_a_server_may_run_on_the_runtime_of_the_examples():
+    job = parse_job(yaml.safe_load((ROOT / "examples" / "server.yaml").read_text()), "server.yaml")
+    runtime = yaml.safe_load((ROOT / "examples" / "servers" / "runtime.yaml").read_text())
+    assert refuse(job, ClusterEvalRuntime.model_validate(runtime)) is None
+    (values,) = (text for kind, text in blocks(ROOT / "docs" / "install.md") if kind == "yaml" and "servers:" in text)
+    offered = {"images": {"default": "runner:1"}, **yaml.safe_load(values)["runtime"]}
+    assert "vllm" in ClusterEvalRuntimeSpec.model_validate(offered).servers
 
 
 def test_there_is_something_to_check():

@@ -106,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
 
     logs = commands.add_parser("logs", help="what the pods of an EvalJob say", epilog=_EXIT_CODES)
     logs.add_argument("name", metavar="NAME", help="name of the EvalJob")
-    logs.add_argument("--step", choices=("plan", "work", "reduce"), help="only the pods of this step")
+    which = logs.add_mutually_exclusive_group()
+    which.add_argument("--step", choices=("plan", "work", "reduce"), help="only the pods of this step")
+    which.add_argument("--servers", action="store_true", help="the model servers beside the workers instead")
     logs.add_argument("--follow", "-f", action="store_true", help="stay and print new lines until the job has ended")
     _on_a_cluster(logs)
 

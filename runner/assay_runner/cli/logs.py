@@ -15,7 +15,7 @@ from assay_runner.cluster.find import find
 from assay_runner.cluster.job import Job, outcome
 from assay_runner.cluster.logs import Follower, read
 from assay_runner.cluster.patience import looks
-from assay_runner.cluster.pods import Pod, in_order, selector
+from assay_runner.cluster.pods import Pod, in_order, selector, servers_in_order
 
 _LAST_SECONDS = 10.0
 """How long pods that outlive their job are listened to."""
@@ -31,33 +31,34 @@ def logs(options: argparse.Namespace) -> int:
     job = find(place.cluster, place.namespace, options.name)
     try:
         if options.follow:
-            _follow(place, job, options.step)
+            _follow(place, job, options)
         else:
-            _print(read(place.cluster, job.namespace, _demand_pods(place, job, options.step)))
+            _print(read(place.cluster, job.namespace, _demand_pods(place, job, options)))
     except BrokenPipeError:
         # The reader has seen enough. Without a new stdout the interpreter would complain when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_DONE
 
 
-def _demand_pods(place: Place, job: Job, step: str | None) -> list[Pod]:
-    pods = _pods(place, job, step)
+def _demand_pods(place: Place, job: Job, options: argparse.Namespace) -> list[Pod]:
+    pods = _pods(place, job, options)
     if pods:
         return pods
-    what = f"pods for {step}" if step else "pods"
+    what = "servers beside workers" if options.servers else f"pods for {options.step}" if options.step else "pods"
     if outcome(job):
         raise Failed(f"{job.title} has no {what} any more, and their logs went with them.")
     raise Failed(f"{job.title} has no {what} yet; wait for them with {place.command('logs', job.name, '--follow')}")
 
 
-def _pods(place: Place, job: Job, step: str | None) -> list[Pod]:
-    return in_order(place.cluster.pods(job.namespace, selector(job.uid, step)))
+def _pods(place: Place, job: Job, options: argparse.Namespace) -> list[Pod]:
+    found = place.cluster.pods(job.namespace, selector(job.uid, "work" if options.servers else options.step))
+    return servers_in_order(found) if options.servers else in_order(found)
 
 
-def _follow(place: Place, job: Job, step: str | None) -> None:
+def _follow(place: Place, job: Job, options: argparse.Namespace) -> None:
     follower = Follower(place.cluster, job.namespace)
     deadline = None
-    for over, pods in looks(partial(_look, place, job, step), say):
+    for over, pods in looks(partial(_look, place, job, options), say):
         follower.look(pods)
         _print(follower.lines())
         if not over:
@@ -68,11 +69,11 @@ def _follow(place: Place, job: Job, step: str | None) -> None:
             return
 
 
-def _look(place: Place, job: Job, step: str | None) -> tuple[bool, list[Pod]]:
+def _look(place: Place, job: Job, options: argparse.Namespace) -> tuple[bool, list[Pod]]:
     """Whether the job has ended, and its pods. The job is asked first: pods seen after its end are all there will be."""
     data = place.cluster.job(job.namespace, job.name)
     over = data is None or data["metadata"]["uid"] != job.uid or outcome(Job.of(data)) is not None
-    return over, _pods(place, job, step)
+    return over, _pods(place, job, options)
 
 
 def _print(lines: Iterable[str]) -> None:

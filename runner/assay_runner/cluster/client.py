@@ -88,13 +88,15 @@ class Cluster:
         """The pods whose labels match."""
         return _items(self._json("GET", f"{_core(namespace)}/pods", {"labelSelector": selector}))
 
-    def log(self, namespace: str, pod: str, *, follow: bool, since: str | None = None) -> Iterator[str]:
+    def log(
+        self, namespace: str, pod: str, *, follow: bool, since: str | None = None, container: str = CONTAINER
+    ) -> Iterator[str]:
         """Lines of a pod's log, each with its time in front; with `follow`, until the container ends.
 
         Args:
             since: only lines from the second of this time on.
         """
-        query = {"container": CONTAINER, "timestamps": "true"}
+        query = {"container": container, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
         query |= {"sinceTime": since} if since else {}
         answer = self._send("GET", f"{_core(namespace)}/pods/{quote(pod, safe='')}/log", query, stream=True)

@@ -27,7 +27,7 @@ def read(cluster: Cluster, namespace: str, pods: list[Pod]) -> Iterator[str]:
             yield f"{pod.label} | (no log: {pod.waits})"
             continue
         try:
-            for line in cluster.log(namespace, pod.name, follow=False):
+            for line in cluster.log(namespace, pod.name, follow=False, container=pod.container):
                 yield f"{pod.label} | {line.partition(' ')[2]}"
         except (ApiRefused, ApiUnavailable) as error:
             yield f"{pod.label} | (no log: {error})"
@@ -88,7 +88,8 @@ class Follower:
 
     def _read(self, pod: Pod, stream: _Stream) -> None:
         try:
-            for line in self._cluster.log(self._namespace, pod.name, follow=True, since=stream.last or None):
+            since = stream.last or None
+            for line in self._cluster.log(self._namespace, pod.name, follow=True, since=since, container=pod.container):
                 stamp, _, text = line.partition(" ")
                 if _order(stamp) > _order(stream.last):
                     stream.last = stamp

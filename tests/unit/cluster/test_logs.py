@@ -7,7 +7,7 @@ import pytest
 
 from assay_runner.cluster.answers import ApiRefused, ApiUnavailable
 from assay_runner.cluster.logs import Follower, read
-from assay_runner.cluster.pods import Pod, in_order, selector
+from assay_runner.cluster.pods import Pod, in_order, selector, servers_in_order
 
 RUNNING, ENDED = {"running": {}}, {"terminated": {"exitCode": 0}}
 
@@ -87,7 +87,7 @@ class Kubelet:
     def __init__(self, **logs):
         self.logs, self.asked = logs, []
 
-    def log(self, namespace, pod, *, follow, since=None):
+    def log(self, namespace, pod, *, follow, since=None, container="runner"):
         self.asked.append((pod, since))
         for line in list(self.logs[pod.partition("-")[0]]):
             if isinstance(line, Exception):
@@ -97,6 +97,27 @@ class Kubelet:
                 yield line
             else:
                 line.wait(10)
+
+
+def served(index, state, last=None, phase="Running"):
+    data = pod("work", index, RUNNING, phase=phase)
+    data["spec"] = {"initContainers": [{"name": "server"}]}
+    data["status"]["initContainerStatuses"] = [{"name": "server", "state": state, "lastState": last or {}}]
+    return data
+
+
+def test_servers_beside_workers_have_logs_of_their_own_while_their_pods_live():
+    back_off = {"waiting": {"reason": "CrashLoopBackOff"}}
+    pulling = {"waiting": {"reason": "ImagePullBackOff"}}
+    found = servers_in_order(
+        [pod("plan", state=ENDED), served(3, ENDED, phase="Succeeded"), served(0, RUNNING), served(1, back_off, ENDED),
+         served(2, pulling)]
+    )  # fmt: skip
+    assert [server.label for server in found] == [f"server-{index}-x7k2p" for index in range(4)]
+    assert {server.container for server in found} == {"server"}
+    assert [server.started for server in found] == [True, True, False, True]
+    assert [server.ended for server in found] == [False, False, False, True]
+    assert found[2].waits == "ImagePullBackOff"
 
 
 def named(name, step, state, index=None):
