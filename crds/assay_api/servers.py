@@ -6,6 +6,7 @@ it: the arguments of a server decide what its process reads and runs.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -30,6 +31,8 @@ CONTAINER = "server"
 MODEL, REVISION, PORT = "MODEL", "REVISION", "PORT"
 """Variables of a server's container, for $(MODEL), $(REVISION) and $(PORT) in its command and arguments."""
 ANY_ARGUMENT = "*"
+_NEGATIVE = re.compile(r"-(\d+|\d*\.\d+)")
+"""What parsers of command lines take for a value, though it begins with a dash."""
 
 PORT_IS_FREE = Rule(
     f"!has(self.port) || self.port != {exposition.PORT}",
@@ -147,14 +150,6 @@ def refused_argument(server: Server, args: list[str]) -> str | None:
     """The first option among a job's `args` that `server` does not allow; None when there is none."""
     if ANY_ARGUMENT in server.allowed_args:
         return None
-    options = (argument.partition("=")[0] for argument in args if argument.startswith("-") and not _is_number(argument))
+    words = (argument for argument in args if argument.startswith("-") and not _NEGATIVE.fullmatch(argument))
+    options = (word.partition("=")[0] for word in words)
     return next((option for option in options if option not in server.allowed_args), None)
-
-
-def _is_number(argument: str) -> bool:
-    """A negative number is a value, as parsers of command lines take it."""
-    try:
-        float(argument)
-    except ValueError:
-        return False
-    return True

@@ -56,7 +56,8 @@ def server_trouble(pod: PodView, since: datetime | None) -> Trouble | None:
         since: when samples were last committed, or the waiting for the first began.
     """
     server = pod.server
-    if server is None or server.exit_code is None:
+    # A server ends with its worker, as it should.
+    if server is None or server.exit_code is None or pod.exit_code is not None:
         return None
     if server.running and since is not None and server.started is not None and server.started <= since:
         return None

@@ -1,6 +1,8 @@
 """A model server beside each worker: asked by nobody else, awaited, started again when it dies, and told of when it fails."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -93,6 +95,9 @@ def test_a_server_that_ends_or_is_never_ready_is_told_of_in_a_sentence(lab, ns, 
     ended = lab.wait_for_condition(ns, "broken", "Running", 60, status="False", reason="ServerFailed")
     assert ended["message"].startswith("the server beside worker 0 ended with exit code 3")
     assert ended["message"].endswith(f": there is no model {MODEL}.")
+    command = [sys.executable, "-m", "assay_runner", "logs", "broken", "--namespace", ns, "--servers"]
+    logs = subprocess.run(command, env=lab.cluster.env, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert logs.startswith("server-0-") and logs.endswith(f"| there is no model {MODEL}\n")
     late = lab.wait_for_condition(ns, "silent", "Running", 60, status="False", reason="BackendFailed")
     assert (
         "The server beside this worker was not ready in" in late["message"] and "/nowhere: HTTP 404" in late["message"]

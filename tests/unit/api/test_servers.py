@@ -28,6 +28,7 @@ def asked(*args):
         (["-c"], ["-c/etc/passwd"], "-c/etc/passwd"),
         (["--seed"], ["--seed", "1", "--"], "--"),
         (["--bias"], ["--bias", "-0.5"], None),
+        (["--bias"], ["--bias", "-inf"], "-inf"),
         (["*"], ["--trust-remote-code"], None),
     ],
 )

@@ -121,6 +121,10 @@ def test_a_server_that_runs_again_is_trouble_until_something_is_committed():
     assert server_trouble(again, NOW + timedelta(seconds=31)) is None
 
 
+def test_a_server_that_ends_with_its_worker_is_no_trouble():
+    assert server_trouble(replace(with_server(exit_code=143), phase="Running", exit_code=0), NOW) is None
+
+
 def test_a_pod_that_says_nothing_is_spoken_for_by_its_events():
     message = 'MountVolume.SetUp failed for volume "tasks-0" : configmap "my-tasks" not found'
     assert waiting_trouble(POD, message).reason == "ConfigMapMissing"
