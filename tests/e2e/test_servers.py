@@ -87,6 +87,12 @@ def asked(container):
     return container["resources"].get("limits", {}).get("nvidia.com/gpu")
 
 
+def logs_of_servers(lab, ns, name):
+    """What those that run now have said, or those that wait to be started again."""
+    command = [sys.executable, "-m", "assay_runner", "logs", name, "--namespace", ns, "--servers"]
+    return subprocess.run(command, env=lab.cluster.env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
 @pytest.mark.usefixtures("offered")
 def test_a_server_that_ends_or_is_never_ready_is_told_of_in_a_sentence(lab, ns, storage):
     lab.apply(code(ns, **CODE))
@@ -95,9 +101,8 @@ def test_a_server_that_ends_or_is_never_ready_is_told_of_in_a_sentence(lab, ns, 
     ended = lab.wait_for_condition(ns, "broken", "Running", 60, status="False", reason="ServerFailed")
     assert ended["message"].startswith("the server beside worker 0 ended with exit code 3")
     assert ended["message"].endswith(f": there is no model {MODEL}.")
-    command = [sys.executable, "-m", "assay_runner", "logs", "broken", "--namespace", ns, "--servers"]
-    logs = subprocess.run(command, env=lab.cluster.env, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert logs.startswith("server-0-") and logs.endswith(f"| there is no model {MODEL}\n")
+    said = wait_for(lambda: logs_of_servers(lab, ns, "broken"), 60, "a server that has said something")
+    assert said.startswith("server-0-") and said.endswith(f"| there is no model {MODEL}\n")
     late = lab.wait_for_condition(ns, "silent", "Running", 60, status="False", reason="BackendFailed")
     assert (
         "The server beside this worker was not ready in" in late["message"] and "/nowhere: HTTP 404" in late["message"]
