@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from benchmarks.endpoint import endpoint, memory
 from benchmarks.reduction import reduce
+from benchmarks.stages import stages
 from benchmarks.startup import startup
 from benchmarks.video import video
 from benchmarks.workers import late, uneven
 
 _CASES: dict[str, Callable[..., dict[str, object]]] = {
-    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video)
+    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video, stages)
 }
 
 

@@ -47,6 +47,9 @@ class _Ready(NamedTuple):
     fault: ResponseError | None = None
     seconds: float = 0.0
     """That writing the body took."""
+    decoding: float | None = None
+    """Seconds that its media took, where they were converted."""
+    frames: tuple[tuple[int, ...], ...] = ()
 
 
 class OpenAIBackend:
@@ -142,11 +145,12 @@ class OpenAIBackend:
         if not self._conversions.needed(batch):
             return await loop.run_in_executor(self._encoder, self._encode, batch)
         bodies = []
-        for request, places in await self._conversions.ready(batch):
-            if isinstance(places, ResponseError):
-                bodies.append(_Ready(request, fault=places))
-            else:
-                bodies += await loop.run_in_executor(self._encoder, self._encode, (request,))
+        for one in await self._conversions.ready(batch):
+            if one.fault:
+                bodies.append(_Ready(one.request, fault=one.fault))
+                continue
+            [ready] = await loop.run_in_executor(self._encoder, self._encode, (one.request,))
+            bodies.append(ready._replace(decoding=one.seconds, frames=one.frames))
         return bodies
 
     def _encode(self, batch: Batch) -> list[_Ready]:
@@ -210,6 +214,8 @@ class OpenAIBackend:
             tokens_reasoning=answer.tokens_reasoning,
             tool_calls=answer.tool_calls,
             logprobs=answer.logprobs,
+            decoding=ready.decoding,
+            frames=ready.frames,
         )
 
     async def _score(self, ready: _Ready) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assay_runner.backends.base import Batch, Message, Part, Request, ResponseError, Text
 from assay_runner.decode.convert import Converted, convert, is_taken
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 """For one medium."""
 
-Places = tuple[tuple[int, ...], ...]
-"""Of each video of a request, the frames that are sent."""
+
+class Sendable(NamedTuple):
+    """A request with media as the server takes them, or why it has none."""
+
+    request: Request
+    fault: ResponseError | None = None
+    frames: tuple[tuple[int, ...], ...] = ()
+    """Of each video, the places of the frames that are sent."""
+    seconds: float = 0.0
+    """That conversion took."""
 
 
 class Conversions:
@@ -40,7 +48,7 @@ class Conversions:
             for part in message.parts
         )
 
-    async def ready(self, batch: Batch) -> list[tuple[Request, Places | ResponseError]]:
+    async def ready(self, batch: Batch) -> list[Sendable]:
         """The requests with their media converted, or why one cannot be."""
         wanted = {
             part.sha256: part
@@ -74,17 +82,20 @@ class Conversions:
             self._decoders.close()
 
 
-def _replaced(request: Request, found: dict[str, Converted | ResponseError]) -> tuple[Request, Places | ResponseError]:
+def _replaced(request: Request, found: dict[str, Converted | ResponseError]) -> Sendable:
     messages: list[Message] = []
-    places: list[tuple[int, ...]] = []
+    used: list[Converted] = []
     for message in request.messages:
         parts: list[Part] = []
         for part in message.parts:
             converted = None if isinstance(part, Text) else found.get(part.sha256)
             if isinstance(converted, ResponseError):
-                return request, converted
-            parts += [part] if converted is None else converted.media
-            if converted is not None and converted.places is not None:
-                places.append(converted.places)
+                return Sendable(request, converted)
+            if converted is None:
+                parts.append(part)
+            else:
+                parts += converted.media
+                used.append(converted)
         messages.append(replace(message, parts=tuple(parts)))
-    return replace(request, messages=tuple(messages)), tuple(places)
+    frames = tuple(one.places for one in used if one.places is not None)
+    return Sendable(replace(request, messages=tuple(messages)), None, frames, sum(one.seconds for one in used))

@@ -4,8 +4,9 @@ loss as PNG, sound as WAV in 16 bits at its own rate, and, where a server takes 
 from __future__ import annotations
 
 import io
+import time
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from assay_runner.decode.sampling import Sampling
@@ -24,6 +25,8 @@ class Converted:
 
     media: tuple[Media, ...]
     places: tuple[int, ...] | None = None
+    seconds: float = field(default=0.0, compare=False)
+    """That it took."""
 
 
 def is_taken(medium: Media, sampling: Sampling | None) -> bool:
@@ -37,6 +40,12 @@ def convert(medium: Media, sampling: Sampling | None) -> Converted:
     Raises:
         MediaError: it cannot be read or decoded.
     """
+    began = time.monotonic()
+    made = _made(medium, sampling)
+    return replace(made, seconds=time.monotonic() - began)
+
+
+def _made(medium: Media, sampling: Sampling | None) -> Converted:
     if medium.kind == "image":
         from assay_runner.decode.image import decode_image
 

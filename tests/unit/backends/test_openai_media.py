@@ -64,8 +64,9 @@ def test_sound_that_the_api_lacks_is_sent_as_wav():
 def test_videos_go_as_frames_in_their_place_when_the_plan_says_so():
     pins = describe(Model.model_validate(MODEL | {"args": {"video": "frames", "video_frames": 3}})).pins
     assert frames_sampling(pins) == Sampling(frames=3)
-    _, [body] = answers([request("k", from_bytes(video()))], pins=pins)
+    found, [body] = answers([request("k", from_bytes(video()))], pins=pins)
     assert sent(body) == ["text", "image_url", "image_url", "image_url", "text"]
+    assert found["k"].frames == ((0, 37, 74),) and found["k"].decoding > 0
 
 
 def test_a_medium_that_cannot_be_converted_is_its_requests_error_alone():
@@ -83,7 +84,8 @@ def test_a_medium_that_takes_too_long_is_an_error_within_its_time():
         finally:
             conversions.close()
 
-    [(_, error)] = asyncio.run(scenario())
+    [found] = asyncio.run(scenario())
+    error = found.fault
     assert (error.kind, error.message) == ("MediaError", "decoding took longer than 0.01 s")
 
 
