@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.engine_media import MediaRoom
@@ -61,6 +61,14 @@ class Engine(Protocol):
     async def close(self) -> None:
         """End the engine and its processes; safe to call twice, and after a start that failed or was cancelled."""
         ...
+
+
+class _Ready(NamedTuple):
+    """A request with its prompt, or why it has none, and the seconds that rendering and tokenising it took."""
+
+    request: Request
+    prompt: Prompt | ResponseError
+    seconds: float
 
 
 class EngineBackend:
@@ -120,12 +128,12 @@ class EngineBackend:
         """
         assert self._renderer is not None, "start() comes first"
         renderer, loop = self._renderer, asyncio.get_running_loop()
-        ready: asyncio.Queue[tuple[Request, Prompt | ResponseError] | None] = asyncio.Queue(BATCH)
+        ready: asyncio.Queue[_Ready | None] = asyncio.Queue(BATCH)
         done: asyncio.Queue[Response | BaseException | None] = asyncio.Queue(self._lanes)
 
         async def feed() -> None:
             async for batch in batches:
-                for one in await loop.run_in_executor(self._preparer, _prepared, renderer, batch):
+                for one in await loop.run_in_executor(self._preparer, self._prepared, renderer, batch):
                     await ready.put(one)
             for _ in range(self._lanes):
                 await ready.put(None)
@@ -155,7 +163,15 @@ class EngineBackend:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
 
-    async def _answer(self, request: Request, prompt: Prompt | ResponseError) -> Response:
+    def _prepared(self, renderer: Renderer, batch: Batch) -> list[_Ready]:
+        ready = []
+        for request in batch:
+            began = self._clock()
+            prompt = _rendered(renderer, request)
+            ready.append(_Ready(request, prompt, self._clock() - began))
+        return ready
+
+    async def _answer(self, request: Request, prompt: Prompt | ResponseError, seconds: float) -> Response:
         if isinstance(prompt, ResponseError):
             return Response(key=request.key, error=prompt, attempts=0)
         try:
@@ -169,15 +185,13 @@ class EngineBackend:
                 answer = await self._engine.answer(request, prompt, opened)
                 if isinstance(answer, Refused):
                     return _failed(request, answer.kind, answer.message)
-                return replace(answer, latency=self._clock() - started)
+                latency = self._clock() - started
+                decoding, frames = (opened.seconds, opened.frames) if opened else (None, ())
+                return replace(answer, latency=latency, decoding=decoding, encoding=seconds, frames=frames)
         except MediaError as error:
             return _failed(request, "MediaError", str(error))
         except PromptError as error:
             return _failed(request, error.kind, str(error))
-
-
-def _prepared(renderer: Renderer, batch: Batch) -> list[tuple[Request, Prompt | ResponseError]]:
-    return [(request, _rendered(renderer, request)) for request in batch]
 
 
 def _rendered(renderer: Renderer, request: Request) -> Prompt | ResponseError:

@@ -20,7 +20,7 @@ from assay_runner.backends.transformers_generate import generate
 from assay_runner.backends.transformers_memory import Sizes, ran_out, release
 from assay_runner.backends.transformers_model import Loaded, load, use_pinned_threads
 from assay_runner.backends.transformers_plan import AUTO
-from assay_runner.backends.transformers_prompts import media_of
+from assay_runner.backends.transformers_prompts import Prompt, media_of
 from assay_runner.backends.transformers_score import score, score_shown
 from assay_runner.decode.pool import Decoders
 
@@ -156,14 +156,18 @@ class TransformersBackend:
         started = self._clock()
         if isinstance(group, Score):
             responses = score(loaded, group)
-            frames: list[tuple[tuple[int, ...], ...]] = [()] * len(responses)
-        elif isinstance(group, ScoreShown):
-            responses, frames = [score_shown(loaded, group)], [group.prompt.frames]
+            latency = self._clock() - started
+            return [replace(one, latency=latency) for one in responses]
+        prompts: tuple[Prompt, ...]
+        if isinstance(group, ScoreShown):
+            responses, prompts = [score_shown(loaded, group)], (group.prompt,)
         else:
-            responses = generate(loaded, group, self._closing.is_set)
-            frames = [prompt.frames for prompt in group.prompts]
+            responses, prompts = generate(loaded, group, self._closing.is_set), group.prompts
         latency = self._clock() - started
-        return [replace(one, latency=latency, frames=shown) for one, shown in zip(responses, frames, strict=True)]
+        return [
+            replace(one, latency=latency, frames=prompt.frames, decoding=prompt.decoding)
+            for one, prompt in zip(responses, prompts, strict=True)
+        ]
 
 
 def _fault(doing: str, error: MemoryError | RuntimeError) -> BackendFailed:

@@ -32,6 +32,8 @@ class Prompt:
     """Arrays of samples in one channel."""
     frames: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
     """Of each video, the places of its frames that are shown."""
+    decoding: float | None = field(default=None, compare=False)
+    """Seconds that its media took."""
 
     @property
     def shape(self) -> tuple[bool, bool, bool]:
@@ -79,13 +81,14 @@ def render(loaded: Loaded, request: Request, opened: Opened | None) -> Prompt:
         videos=() if as_images else videos,
         sounds=tuple(one for medium, one in zip(media, decoded, strict=True) if medium.kind == "audio"),
         frames=tuple(video.places for video in videos),
+        decoding=opened.seconds if opened else None,
     )
 
 
 def _spoken(media: tuple[Media, ...], opened: Opened | None) -> Prompt:
     if len(media) != 1 or opened is None:
         raise PromptError("Unsupported", f"a speech model takes one sound, not {len(media)}")
-    return Prompt("", special=False, sounds=opened.media)
+    return Prompt("", special=False, sounds=opened.media, decoding=opened.seconds)
 
 
 def _with_frames(messages: tuple[Message, ...], decoded: Iterator[Any]) -> Iterator[Message]:
