@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.endpoint import endpoint, memory
+from benchmarks.in_vllm import vllm
 from benchmarks.reduction import reduce
 from benchmarks.stages import stages
 from benchmarks.startup import startup
@@ -17,7 +18,7 @@ from benchmarks.video import video
 from benchmarks.workers import late, uneven
 
 _CASES: dict[str, Callable[..., dict[str, object]]] = {
-    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video, stages)
+    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video, stages, vllm)
 }
 
 

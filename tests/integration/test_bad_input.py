@@ -95,7 +95,12 @@ ROWS = [
         64,
         ["spec.model.backend", "'tensorflow'", "transformers"],
     ),
-    ("backend of a later version", {"spec": {"model": {"backend": "vllm", "name": "m"}}}, 64, ["vllm", "transformers"]),
+    (
+        "backend that is not installed",
+        {"spec": {"model": {"backend": "sglang", "name": "m"}}},
+        64,
+        ["spec.model.backend", "sglang", "pip install 'assay[sglang]'"],
+    ),
     (
         "unknown backend argument",
         {

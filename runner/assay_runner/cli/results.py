@@ -90,18 +90,18 @@ def _report(store: Store) -> str:
         )
     failure = run.report_failure
     if failure is None:
-        return f"report:  {store.location(layout.REPORT)}{_speed(run)}"
+        return f"{_speed(run)}report:  {store.location(layout.REPORT)}"
     return f"assay: {store.location(layout.REPORT)} could not be written ({failure}); the results do not depend on it."
 
 
 def _speed(run: RunReport) -> str:
-    """The run's goodput as a further line, where it is known."""
+    """A line with the run's goodput, where it is known."""
     if run.goodput is None:
         return ""
     found = run.goodput
     held = f", {run.accelerator_seconds:,.0f} accelerator-seconds" if run.accelerator_seconds else ""
     return (
-        f"\ngoodput: {found.samples:,.1f} samples/s, {found.tokens_out:,.1f} tokens/s over {found.seconds:,.1f} s{held}"
+        f"goodput: {found.samples:,.1f} samples/s, {found.tokens_out:,.1f} tokens/s over {found.seconds:,.1f} s{held}\n"
     )
 
 
