@@ -40,7 +40,7 @@ class Usage(Record):
     encoding: float | None = None
     """Of bodies or tokens, over all requests."""
     scoring: float | None = None
-    """The sample's part of the time in which documents were scored together."""
+    """The sample's part of the time in which its document was scored."""
 
 
 class ToolCall(Record):

@@ -141,8 +141,6 @@ class Response:
     """Spent on making what the model reads of encoded media."""
     encoding: float | None = None
     """Spent on making the request's body, or its tokens."""
-    queue: float | None = None
-    """From when the request was built, less `decoding`, `encoding` and `latency`; the pipeline's, no backend fills it in."""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: TokenLogprobs | None = None
     frames: tuple[tuple[int, ...], ...] = ()

@@ -37,8 +37,21 @@ def failure_of(answers: Sequence[Response]) -> SampleError | None:
     return None
 
 
-def record_of(sample: Sample, answers: Sequence[Response], failure: SampleError | None, scored: Scored) -> SampleRecord:
-    """The record of a sample; with a failure it has no items, but still what the model answered."""
+def record_of(
+    sample: Sample,
+    answers: Sequence[Response],
+    failure: SampleError | None,
+    scored: Scored,
+    *,
+    queue: float | None,
+    scoring: float,
+) -> SampleRecord:
+    """The record of a sample; with a failure it has no items, but still what the model answered.
+
+    Args:
+        queue: seconds that the sample waited in the worker.
+        scoring: seconds that its score took.
+    """
     error = scored.error
     if failure is None and error is not None:
         failure = SampleError(kind=error.kind, message=error.message)
@@ -64,9 +77,10 @@ def record_of(sample: Sample, answers: Sequence[Response], failure: SampleError 
             latency=max(latencies, default=None),
             first_token=min(first_tokens, default=None),
             tokens_reasoning=_total([answer.tokens_reasoning for answer in answers]),
-            queue=short(max((answer.queue for answer in answers if answer.queue is not None), default=None)),
-            decoding=short(_sum([answer.decoding for answer in answers])),
-            encoding=short(_sum([answer.encoding for answer in answers])),
+            queue=_short(queue),
+            decoding=_short(_sum([answer.decoding for answer in answers])),
+            encoding=_short(_sum([answer.encoding for answer in answers])),
+            scoring=_short(scoring),
         ),
     )
 
@@ -96,7 +110,7 @@ def _logprobs(found: TokenLogprobs) -> Logprobs:
     )
 
 
-def short(seconds: float | None) -> float | None:
+def _short(seconds: float | None) -> float | None:
     """To tenths of a millisecond: shorter ones say nothing, and would be most of a record."""
     return None if seconds is None else round(seconds, 4)
 

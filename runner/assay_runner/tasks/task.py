@@ -6,6 +6,7 @@ corpus score, an aggregation of the task's own) is left to the reducer, which ge
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -174,13 +175,32 @@ class Task:
             for sample in [layout.sample_id(self._plan.name, document, repeat)]
         ]
 
-    def score(self, doc: Doc, samples: Sequence[Sample], responses: Sequence[Sequence[Response]]) -> list[SampleRecord]:
-        """The records of a document, one per repeat: scored, or with the error that kept it from being scored."""
+    def score(
+        self,
+        doc: Doc,
+        samples: Sequence[Sample],
+        responses: Sequence[Sequence[Response]],
+        queued: Sequence[float | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> list[SampleRecord]:
+        """The records of a document, one per repeat: scored, or with the error that kept it from being scored.
+
+        Args:
+            queued: seconds that each sample waited in the worker, as far as they are known.
+        """
+        began = clock()
         failures = [failure_of(answers) for answers in responses]
         good = [answers if failure is None else None for answers, failure in zip(responses, failures, strict=True)]
         first = samples[0]
         scored = self._scorer.score(first.document, doc, first.target, first.choices, good)
-        return [record_of(*one) for one in zip(samples, responses, failures, scored, strict=True)]
+        each = (clock() - began) / len(samples)
+        waited = queued or [None] * len(samples)
+        return [
+            record_of(sample, answers, failure, found, queue=seconds, scoring=each)
+            for sample, answers, failure, found, seconds in zip(
+                samples, responses, failures, scored, waited, strict=True
+            )
+        ]
 
     def failed(self, document: int, error: TaskError) -> list[SampleRecord]:
         """Error records of a document that could not be built, one per repeat."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from assay_api.layout import ChunkId
@@ -18,7 +18,6 @@ from assay_api.records import ChunkWork, SampleRecord
 from assay_runner.backends.base import Backend, Batch, Request, Response
 from assay_runner.data.documents import Doc
 from assay_runner.store.base import Store
-from assay_runner.tasks.record import short
 from assay_runner.tasks.task import Sample, TaskError
 from assay_runner.work.commit import Outcome, commit, run_commit
 from assay_runner.work.stage import Stage
@@ -48,6 +47,14 @@ class _OpenDocument:
     samples: Sequence[Sample]
     responses: list[list[Response | None]]
     missing: int
+    queued: list[float | None]
+    """For each sample, the longest that one of its requests waited in the worker, in seconds."""
+
+    def wait(self, repeat: int, response: Response, seconds: float) -> None:
+        """Note what of the seconds since a request was built nothing else accounts for."""
+        if response.latency is not None:
+            waited = seconds - response.latency - (response.decoding or 0.0) - (response.encoding or 0.0)
+            self.queued[repeat] = max(self.queued[repeat] or 0.0, waited)
 
     @property
     def answers(self) -> list[list[Response]]:
@@ -148,7 +155,7 @@ class Pipeline:
             if isinstance(samples, TaskError):
                 self._record(chunk, stage.failed(document, samples))
                 continue
-            opened = _OpenDocument(chunk, doc, samples, [], 0)
+            opened = _OpenDocument(chunk, doc, samples, [], 0, [None] * len(samples))
             for repeat, sample in enumerate(samples):
                 opened.responses.append([None] * len(sample.requests))
                 opened.missing += len(sample.requests)
@@ -164,7 +171,8 @@ class Pipeline:
     async def _ask(self) -> None:
         async for response in self._backend.stream(self._batches()):
             opened, repeat, place, since = self._waiting.pop(response.key)
-            opened.responses[repeat][place] = _queued(response, self._clock() - since)
+            opened.responses[repeat][place] = response
+            opened.wait(repeat, response, self._clock() - since)
             opened.missing -= 1
             if not opened.missing:
                 await self._answered.put(opened)
@@ -190,10 +198,8 @@ class Pipeline:
         """The records of documents; those of one task that follow each other are scored in a row."""
         records: list[list[SampleRecord]] = []
         for task, opened in groupby(documents, key=lambda document: document.chunk.id.task):
-            began = self._clock()
-            found = self._stages[task].score([(one.doc, one.samples, one.answers) for one in opened])
-            share = short((self._clock() - began) / max(1, sum(map(len, found))))
-            records += [[_scored(record, share) for record in rows] for rows in found]
+            answered = [(one.doc, one.samples, one.answers, one.queued) for one in opened]
+            records += self._stages[task].score(answered, self._clock)
         return records
 
     def _record(self, chunk: _OpenChunk, records: Iterable[SampleRecord]) -> None:
@@ -215,15 +221,3 @@ class Pipeline:
         del self.open[chunk.id]
         now = self._clock()
         self._on_commit(Committed(chunk.id, outcome, records, now - chunk.started, now - writing))
-
-
-def _queued(response: Response, seconds: float) -> Response:
-    """The response with what of its way through the worker nobody else accounts for."""
-    if response.latency is None:
-        return response
-    known = response.latency + (response.decoding or 0) + (response.encoding or 0)
-    return replace(response, queue=max(0.0, seconds - known))
-
-
-def _scored(record: SampleRecord, seconds: float | None) -> SampleRecord:
-    return record.model_copy(update={"usage": record.usage.model_copy(update={"scoring": seconds})})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assay_api import layout
@@ -17,8 +17,8 @@ from assay_runner.tasks.task import Sample, Task, TaskError
 
 Built = tuple[int, Doc, Sequence[Sample] | TaskError]
 """Document number, document, and its samples or why there are none."""
-Answered = tuple[Doc, Sequence[Sample], Sequence[Sequence[Response]]]
-"""Document, its samples, and each sample's answers."""
+Answered = tuple[Doc, Sequence[Sample], Sequence[Sequence[Response]], Sequence[float | None]]
+"""Document, its samples, each sample's answers, and the seconds that each waited in the worker, as far as they are known."""
 
 
 class Stage:
@@ -65,10 +65,10 @@ class Stage:
             return []
         return [self._pool.read(place, place + 1)[0] for place in self._task.choose_examples(document, len(self._pool))]
 
-    def score(self, answered: Sequence[Answered]) -> list[list[SampleRecord]]:
+    def score(self, answered: Sequence[Answered], clock: Callable[[], float]) -> list[list[SampleRecord]]:
         """The records of every document, one per repeat."""
         with self._task.in_a_row():
-            return [self._task.score(*one) for one in answered]
+            return [self._task.score(*one, clock) for one in answered]
 
     def failed(self, document: int, error: TaskError) -> list[SampleRecord]:
         """Error records of a document that could not be built."""
