@@ -71,7 +71,7 @@ def test_random_choices_of_a_task_do_not_depend_on_the_order_of_documents(tasks,
     docs = [{"q": str(number)} for number in range(6)]
 
     def drawn(place):
-        record = answered(task, docs[place], "x", number=place)
+        [record] = answered(task, docs[place], "x", number=place)
         return asked(task, docs[place], place), record.model_dump(exclude={"usage"})
 
     straight = [drawn(place) for place in range(6)]
