@@ -78,7 +78,7 @@ RECORDS = st.builds(
     ),
 )
 
-RECORDS_ARE_LARGE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RECORDS_ARE_LARGE = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def plain(record):

@@ -153,9 +153,7 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(
-    max_examples=500, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestAnyHistory.settings = settings(max_examples=500, stateful_step_count=50, suppress_health_check=list(HealthCheck))
 
 
 def test_two_operators_that_act_at_once_make_each_child_once():

@@ -49,7 +49,7 @@ def records(chunk, worker):
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data(), st.integers(1, 5))
 def test_each_planned_sample_is_counted_once_or_the_run_is_refused(data, workers):
     store = SimulatedStore()

@@ -71,7 +71,7 @@ def fast(records):
     return decode_rows(text, split_lines(text))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(runs(), st.sampled_from([fast, lambda records: records]))
 def test_items_keep_their_values_types_and_places(run, read):
     records, task = run
@@ -87,7 +87,7 @@ def test_items_keep_their_values_types_and_places(run, read):
     }
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(runs())
 def test_clusters_and_answers_are_told_apart_as_their_names_are(run):
     records, task = run

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_api.records import ChunkWork
@@ -23,7 +23,6 @@ def line(chunks):
 
 
 @given(SPANS)
-@settings(deadline=None)
 def test_no_sample_is_lost_or_doubled_by_the_cut_into_intervals(chunks):
     found = line(chunks)
     assert 1 <= len(found.intervals) <= 60
@@ -50,7 +49,6 @@ def test_a_run_whose_workers_did_not_all_tell_the_time_has_no_timeline():
 
 
 @given(st.lists(st.floats(0, 1e6, allow_subnormal=False), max_size=200))
-@settings(deadline=None)
 def test_a_histogram_counts_every_value_once_between_its_least_and_greatest(values):
     found = histogram(values)
     if not any(values):

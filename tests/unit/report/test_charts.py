@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_api.results import Histogram, Interval, Percentiles, Timeline
@@ -24,7 +24,6 @@ def test_a_few_failures_among_many_can_be_seen():
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.floats(1e-3, 1e6))
-@settings(deadline=None)
 def test_a_timeline_of_any_length_is_drawn_within_its_frame(rates, step):
     took = Percentiles(p50=0.1, p90=0.2, p99=0.3, max=1)
     line = Timeline(
@@ -72,7 +71,6 @@ def test_numbers_are_written_with_as_many_digits_as_help():
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-@settings(deadline=None)
 def test_ticks_lie_within_their_axis(low, width):
     found = ticks(low, low + width)
     assert 1 <= len(found) <= 7 and all(low - 1e-6 * width <= at <= low + width * (1 + 1e-6) for at in found)

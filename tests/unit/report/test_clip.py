@@ -26,7 +26,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(T
 
 
 @given(st.dictionaries(TEXT, VALUES, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_record_is_strict_json_without_a_character_that_html_knows(record):
     found = cut(record)
     text = found.decode()
@@ -35,7 +35,7 @@ def test_any_record_is_strict_json_without_a_character_that_html_knows(record):
 
 
 @given(st.dictionaries(CLEAN, FINITE, max_size=4), CLEAN)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_row_of_a_line_is_the_record_without_its_id_and_with_its_task(content, sample):
     record = {"answers": content, "document": 3, "id": sample, "repeat": 0}
     found = row(canonical(record), sample, 7)

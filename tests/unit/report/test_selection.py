@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_runner.report.selection import Selection, fair_shares
@@ -22,7 +22,6 @@ def select(sizes, failed=lambda task, place: False, *, seed=0, samples=100, size
 
 
 @given(SIZES, st.integers(1, 300), st.integers(10, 3000), st.floats(0, 1))
-@settings(deadline=None)
 def test_limits_hold_and_everything_is_shown_when_it_fits(sizes, samples, size, share):
     def failed(task, place):
         return place % 10 < 10 * share

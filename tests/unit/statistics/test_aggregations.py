@@ -6,7 +6,7 @@ import jiwer
 import numpy as np
 import pytest
 import sacrebleu
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -79,7 +79,6 @@ def test_the_brier_score_equals_scikit_learns(items):
     assert compute("brier_score", items) == pytest.approx(expected, **CLOSE)
 
 
-@settings(deadline=None)
 @given(_TRANSLATIONS)
 def test_bleu_chrf_and_ter_equal_sacrebleus_corpus_scores(items):
     references, predictions = zip(*items, strict=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
@@ -24,7 +24,6 @@ def test_standard_error_and_t_interval_equal_scipys(values):
     assert (found.ci_low, found.ci_high) == (pytest.approx(low, **CLOSE), pytest.approx(high, **CLOSE))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-10, 10), st.sampled_from("abcdefgh")), min_size=4, max_size=80))
 def test_clustered_standard_error_and_interval_equal_those_of_statsmodels(rows):
     values, clusters = zip(*rows, strict=True)

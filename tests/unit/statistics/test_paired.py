@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import linalg, stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -45,7 +45,6 @@ def reduced(deltas, groups):
 
 
 @given(PAIRS)
-@settings(deadline=None)
 def test_independent_documents_get_the_paired_t_test(pairs):
     a, b = zip(*pairs, strict=True)
     found = paired.difference(a, b)
@@ -97,7 +96,6 @@ def test_clusters_of_one_document_each_are_independent_documents():
 
 
 @given(PAIRS, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_order_and_names_do_not_matter_and_turning_the_runs_turns_the_sign(pairs, random):
     names = [str(random.randrange(4)) for _ in pairs]
     rows = list(zip(pairs, names, strict=True))

@@ -44,7 +44,7 @@ def test_means_and_standard_errors_of_independent_documents(values):
     assert intervals.standard_error(np.array(values)) == standard_error(values)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=9)
     | st.lists(st.sampled_from([0.0, -0.0, 1.0, 0.1, -0.1, 5e-324, 1e16, -1e16, 1e308]), min_size=1),
@@ -90,7 +90,7 @@ def test_names_and_numbers_of_clusters_are_numbered_alike(units):
     assert count == same == len(order)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(VALUES, UNITS, st.sampled_from(["mean", "nanmean", "sum", "perplexity", "median"]), st.booleans())
 def test_items_in_an_array_give_what_a_list_of_them_gives(values, units, name, clustered):
     aggregation = aggregations.get(name)

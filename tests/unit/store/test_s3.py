@@ -80,7 +80,7 @@ def test_an_object_said_to_exist_and_not_to_exist_is_unavailable(s3, server, fir
         s3.put_if_absent("marker", b"mine")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     faults=st.lists(
         st.sampled_from([None, *BEFORE, Fault.DROP_AFTER, Fault.ERROR_AFTER, Fault.GARBAGE_AFTER]), max_size=8

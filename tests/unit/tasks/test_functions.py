@@ -64,7 +64,7 @@ RANDOM = (
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(6)))
 def test_random_choices_of_a_task_do_not_depend_on_the_order_of_documents(tasks, answered, order):
     task = tasks.task(TEXT + "process_results: !function utils.score\n", RANDOM)

@@ -25,7 +25,7 @@ def records(worker: int) -> list[SampleRecord]:
 FAULTS = st.sampled_from(["none", "none", "none", "answer lost", "request lost", "delayed", "crash"])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.data(), st.integers(1, 4))
 def test_any_interleaving_of_commits_losses_and_crashes_leaves_at_most_one_commit_that_everybody_agrees_on(
     data, workers
