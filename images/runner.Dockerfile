@@ -13,9 +13,13 @@ ARG TORCH_INDEX_URL=
 RUN python3 -m venv --without-pip /opt/venv && echo /opt/code > "$(echo /opt/venv/lib/python3.*/site-packages)/assay.pth"
 COPY images/constraints.txt /build/
 COPY --from=requirements /build/requirements.txt /build/
+# Without what only those need who build or test the libraries: 168 MB.
 RUN python3 -m pip --python /opt/venv/bin/python install --no-cache-dir \
     --requirement /build/requirements.txt --constraint /build/constraints.txt \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"}
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
+    && cd /opt/venv/lib/python3.*/site-packages \
+    && rm -rf torch/include pandas/tests pyarrow/include pyarrow/tests \
+    && find numpy scipy -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE_IMAGE} AS code
 COPY images/constraints.txt /build/
