@@ -110,9 +110,9 @@ def _answer_row(answer: Answer) -> AnswerRow:
         answer.tokens,
         answer.finish_reason,
         answer.reasoning,
-        [CallRow(call.name, call.arguments) for call in answer.tool_calls],
+        [CallRow(call.name, call.arguments) for call in answer.tool_calls] or UNSET,
         None if found is None else LogprobsRow(found.tokens, found.logprobs, found.top),
-        answer.frames,
+        answer.frames or UNSET,
     )
 
 

@@ -65,9 +65,9 @@ class AnswerRow(_Part):
     tokens: int | None = None
     finish_reason: str | None = None
     reasoning: str | None = None
-    tool_calls: list[CallRow] = []
+    tool_calls: list[CallRow] | msgspec.UnsetType = msgspec.UNSET
     logprobs: LogprobsRow | None = None
-    frames: list[list[int]] = []
+    frames: list[list[int]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ObjectRow(msgspec.Struct, gc=False):

@@ -85,6 +85,8 @@ def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, lines: Sequenc
     good = [place for place in range(len(rows)) if place not in failed]
     usages = [usage for row in rows if (usage := row.usage) is not UNSET]
     tokens_out = sum([one.tokens_out or 0 for one in usages])
+    # A sample that was scored has a time for it; one that was not has none of these.
+    timed = [one for one in usages if one.scoring is not None]
     lost = sum([usage.tokens_out or 0 for place in failed if (usage := rows[place].usage) is not UNSET])
     return ChunkTally(
         columns=_columns(rows, lines, good, repeats),
@@ -95,13 +97,13 @@ def tally_chunk(rows: Sequence[Row | SampleRecord], repeats: int, lines: Sequenc
         retried=sum([row.attempts > 1 for row in rows]),
         tokens_in=sum([one.tokens_in or 0 for one in usages]),
         tokens_out=tokens_out,
-        tokens_reasoning=sum([one.tokens_reasoning or 0 for one in usages]),
+        tokens_reasoning=sum([one.tokens_reasoning or 0 for one in timed]),
         tokens_good=tokens_out - lost,
-        queue=array("d", [one.queue for one in usages if one.queue is not None]).tobytes(),
+        queue=array("d", [one.queue for one in timed if one.queue is not None]).tobytes(),
         stages=(
-            sum([one.decoding or 0.0 for one in usages]),
-            sum([one.encoding or 0.0 for one in usages]),
-            sum([one.scoring or 0.0 for one in usages]),
+            sum([one.decoding or 0.0 for one in timed]),
+            sum([one.encoding or 0.0 for one in timed]),
+            sum([one.scoring or 0.0 for one in timed]),
         ),
         lines={
             place: lines[place].removesuffix(b"\n")
