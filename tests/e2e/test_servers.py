@@ -57,7 +57,8 @@ def job(storage, name, picked, **spec):
 
 
 def servers_of(lab, ns):
-    return [pod["status"]["initContainerStatuses"][0] for pod in lab.pods(ns, "work")]
+    """What the kubelet says of the servers; of a pod that is not on a node yet, nothing."""
+    return [server for pod in lab.pods(ns, "work") for server in pod["status"].get("initContainerStatuses", [])]
 
 
 @pytest.mark.usefixtures("offered")
