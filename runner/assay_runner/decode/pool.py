@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from assay_runner.decode.parcel import Counter, pack
 from assay_runner.media import MediaError
 
 T = TypeVar("T")
@@ -57,7 +58,10 @@ class Decoders:
             MediaError: it raised one, took too long or too much memory, or took its process down.
         """
         try:
-            return await asyncio.wrap_future(self._pool.schedule(function, args=arguments, timeout=self._seconds))
+            with Counter() as counter:
+                call = (counter.address, function, arguments)
+                parcel = await asyncio.wrap_future(self._pool.schedule(pack, args=call, timeout=self._seconds))
+                return counter.open(parcel)  # type: ignore[no-any-return]
         except TimeoutError as error:
             raise MediaError(f"decoding took longer than {self._seconds:g} s") from error
         except MemoryError as error:
