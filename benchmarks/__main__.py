@@ -12,13 +12,13 @@ from collections.abc import Callable
 from benchmarks.endpoint import endpoint, memory
 from benchmarks.in_vllm import vllm
 from benchmarks.reduction import reduce
-from benchmarks.stages import stages
+from benchmarks.stages import decoding, stages
 from benchmarks.startup import startup
 from benchmarks.video import video
 from benchmarks.workers import late, uneven
 
 _CASES: dict[str, Callable[..., dict[str, object]]] = {
-    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video, stages, vllm)
+    case.__name__: case for case in (startup, endpoint, memory, uneven, late, reduce, video, stages, decoding, vllm)
 }
 
 
