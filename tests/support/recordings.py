@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -12,16 +13,23 @@ COUNT = 75
 """Frames of a video."""
 
 
-def video(container="mp4", codec="libx264", count=COUNT, gop=20, b_frames=3, **options: Any) -> bytes:
-    """Frames whose brightness rises from one to the next."""
+def video(
+    container="mp4", codec="libx264", count=COUNT, gop=20, b_frames=3, rotation=0, uneven=False, **options: Any
+) -> bytes:
+    """Frames whose brightness rises from one to the next; `uneven`: each third is shown longer than others."""
     out = io.BytesIO()
     with av.open(out, "w", format=container) as file:
         stream = file.add_stream(codec, rate=25, options={"g": str(gop), "bf": str(b_frames)} | options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if rotation:
+            stream.set_display_rotation(rotation)
         for number in range(count):
             picture = np.full((48, 64, 3), 20 + 3 * number, dtype=np.uint8)
             picture[:24, :32] = 250
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if uneven:
+                frame.pts, frame.time_base = number + 3 * (number // 3), Fraction(1, 25)
+            file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return out.getvalue()
 

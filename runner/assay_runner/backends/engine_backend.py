@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.engine_media import MediaRoom
 from assay_runner.backends.engine_prompts import Prompt, Renderer
-from assay_runner.backends.media_arguments import decoders, sampling
+from assay_runner.backends.media_arguments import decoders_here, sampling, video_decoder
 from assay_runner.backends.prompts import PromptError
 from assay_runner.backends.source import refuse_others
 from assay_runner.decode.request import Opened, Wanted
@@ -105,10 +105,12 @@ class EngineBackend:
         """
         pins = self._context.pins
         if "av" in pins:
-            refuse_others(pins, decoders())
+            refuse_others(pins, decoders_here(pins))
         self._renderer = await self._engine.start()
         if "video" in pins:
-            self._room = MediaRoom(self._context.cores, Wanted(sampling(pins), self._renderer.rate))
+            self._room = MediaRoom(
+                self._context.cores, Wanted(sampling(pins), self._renderer.rate, video_decoder(pins))
+            )
 
     async def close(self) -> None:
         """End the engine and its processes; safe to call twice."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from assay_runner.backends.base import Batch, ModelContext, Request, Response, ResponseError
 from assay_runner.backends.endpoint import Asked, Endpoint, RequestError
 from assay_runner.backends.http_client import HttpClient
-from assay_runner.backends.media_arguments import frames_sampling
+from assay_runner.backends.media_arguments import decoders_here, frames_sampling, video_decoder
 from assay_runner.backends.media_text import MediaText
 from assay_runner.backends.openai_answers import Answer, decode_generation
 from assay_runner.backends.openai_media import Conversions
@@ -30,6 +30,7 @@ from assay_runner.backends.openai_wire import (
     encode_completion,
     encode_scoring,
 )
+from assay_runner.backends.source import refuse_others
 from assay_runner.faults import foremost
 from assay_runner.media import MediaError
 
@@ -69,7 +70,9 @@ class OpenAIBackend:
         self._dialect = dialect_of(context.args)
         self._tags = context.args.get("reasoning", "field") == "tags"
         self._media = MediaText()
-        self._conversions = Conversions(context.cores, frames_sampling(context.pins))
+        self._conversions = Conversions(
+            context.cores, frames_sampling(context.pins), decoder=video_decoder(context.pins)
+        )
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
 
     @property
@@ -83,11 +86,14 @@ class OpenAIBackend:
         return self._endpoint.trouble
 
     async def start(self) -> None:
-        """Wait until the endpoint answers.
+        """Check the pins and wait until the endpoint answers.
 
         Raises:
+            Unfit: this machine decodes media otherwise than planned.
             BackendFailed: it does not, or it refuses the credentials.
         """
+        if "av" in self._context.pins:
+            refuse_others(self._context.pins, decoders_here(self._context.pins))
         await self._endpoint.wait_until_reachable()
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from assay_runner.media import Media, MediaError
 
 if TYPE_CHECKING:
     from assay_runner.decode.pool import Decoders
+    from assay_runner.decode.video import Decoder
 
 SECONDS = 60.0
 """For one medium."""
@@ -33,9 +34,11 @@ class Sendable(NamedTuple):
 class Conversions:
     """Makes requests of one server ready to be written."""
 
-    def __init__(self, processes: int, sampling: Sampling | None, seconds: float = SECONDS) -> None:
-        """`sampling` is given where videos go as frames."""
-        self._sampling = sampling
+    def __init__(
+        self, processes: int, sampling: Sampling | None, seconds: float = SECONDS, decoder: Decoder = "pyav"
+    ) -> None:
+        """`sampling` is given where videos go as frames, which `decoder` decodes."""
+        self._sampling, self._decoder = sampling, decoder
         self._processes, self._seconds = processes, seconds
         self._decoders: Decoders | None = None
 
@@ -64,7 +67,7 @@ class Conversions:
     async def _converted(self, medium: Media) -> Converted | ResponseError:
         try:
             portable = await asyncio.to_thread(medium.portable)
-            return await self._started().run(convert, portable, self._sampling)
+            return await self._started().run(convert, portable, self._sampling, self._decoder)
         except MediaError as error:
             return ResponseError("MediaError", str(error))
 

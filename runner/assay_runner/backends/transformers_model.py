@@ -14,7 +14,7 @@ from typing import Any
 
 from assay_api.errors import SpecError
 from assay_runner.backends.base import ModelContext
-from assay_runner.backends.media_arguments import sampling
+from assay_runner.backends.media_arguments import sampling, video_decoder
 from assay_runner.backends.source import Source
 from assay_runner.backends.transformers_kind import Kind, model_kind
 from assay_runner.backends.transformers_plan import verify
@@ -155,7 +155,7 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
         model=model,
         tokenizer=tokenizer,
         processor=processor,
-        wanted=Wanted(sampling(pins) if "video" in pins else Sampling(frames=1), _rate(processor)),
+        wanted=Wanted(sampling(pins) if "video" in pins else Sampling(frames=1), _rate(processor), video_decoder(pins)),
         decoder=copy.deepcopy(tokenizer),
         device=device,
         dtype=dtype,

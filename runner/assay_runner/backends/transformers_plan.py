@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from assay_api.errors import SpecError, Unfit
 from assay_runner.backends.arguments import MANIFEST, Argument, check, is_count, is_switch, one_of
 from assay_runner.backends.base import Description, ModelContext
-from assay_runner.backends.media_arguments import VIDEO, decoders, video_pins
+from assay_runner.backends.media_arguments import VIDEO, decoders, decoders_here, video_pins
 from assay_runner.backends.source import Source, broken, locate, planned_source, refuse_others
 from assay_runner.backends.transformers_kind import Kind, model_kind
 from assay_runner.models.cache import ModelCache
@@ -94,7 +94,7 @@ def verify(context: ModelContext) -> Source:
         raise Unfit(broken("device", "cuda", "no CUDA device", "give workers a GPU, or plan with args.device: cpu"))
     refuse_others(pins, environment(str(pins.get("device", "cpu"))))
     if "av" in pins:
-        refuse_others(pins, decoders())
+        refuse_others(pins, decoders_here(pins))
     if "torchvision" in pins:
         refuse_others(pins, {"torchvision": _torchvision() or "none"})
     return planned_source(context)

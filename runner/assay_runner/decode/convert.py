@@ -15,6 +15,8 @@ from assay_runner.media import Media, from_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from assay_runner.decode.video import Decoder
+
 _TAKEN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "audio/wav", "audio/mpeg"})
 _QUALITY = 95
 
@@ -34,18 +36,18 @@ def is_taken(medium: Media, sampling: Sampling | None) -> bool:
     return medium.mime in _TAKEN or (medium.kind == "video" and sampling is None)
 
 
-def convert(medium: Media, sampling: Sampling | None) -> Converted:
-    """A medium that does not go as it is.
+def convert(medium: Media, sampling: Sampling | None, decoder: Decoder = "pyav") -> Converted:
+    """A medium that does not go as it is; `decoder` is that of videos.
 
     Raises:
         MediaError: it cannot be read or decoded.
     """
     began = time.monotonic()
-    made = _made(medium, sampling)
+    made = _made(medium, sampling, decoder)
     return replace(made, seconds=time.monotonic() - began)
 
 
-def _made(medium: Media, sampling: Sampling | None) -> Converted:
+def _made(medium: Media, sampling: Sampling | None, decoder: Decoder) -> Converted:
     if medium.kind == "image":
         from assay_runner.decode.image import decode_image
 
@@ -57,7 +59,7 @@ def _made(medium: Media, sampling: Sampling | None) -> Converted:
 
     from assay_runner.decode.video import decode_video
 
-    frames = decode_video(medium, sampling)
+    frames = decode_video(medium, sampling, decoder)
     pictures = (_encoded(Image.fromarray(picture), "JPEG", quality=_QUALITY) for picture in frames.pictures)
     return Converted(tuple(pictures), frames.places)
 

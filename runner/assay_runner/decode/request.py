@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay_runner.decode.sampling import Sampling
-from assay_runner.decode.video import Frames
+from assay_runner.decode.video import Decoder, Frames
 from assay_runner.media import Media, MediaError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Wanted:
     sampling: Sampling
     rate: int
     """Samples of sound per second."""
+    decoder: Decoder = "pyav"
+    """Of videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +78,4 @@ def _decoded(medium: Media, wanted: Wanted) -> Decoded:
         return decode_audio(medium, wanted.rate)
     from assay_runner.decode.video import decode_video
 
-    return decode_video(medium, wanted.sampling)
+    return decode_video(medium, wanted.sampling, wanted.decoder)

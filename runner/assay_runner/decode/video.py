@@ -1,5 +1,5 @@
-"""Frames of a video, by PyAV. The frames are counted by their packets, which decodes nothing; then only what the chosen ones
-need is decoded, from the key frame before each."""
+"""Frames of a video, by PyAV or TorchCodec. PyAV counts the frames by their packets, which decodes nothing; then only what the
+chosen ones need is decoded, from the key frame before each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay_runner.decode.sampling import Sampling, chosen_frames
+from assay_runner.decode.torchcodec_frames import UndecodableError, decode_frames
 from assay_runner.media import Media, MediaError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+Decoder = Literal["pyav", "torchcodec"]
 LARGEST = 2_000_000_000
 """Bytes that the chosen frames may have together."""
 MOST_FRAMES = 2_000_000
@@ -57,45 +59,46 @@ class _Track:
         return shown * len(self.times) / (len(self.times) - 1) if len(self.times) > 1 else Fraction(0)
 
 
-class _UndecodableError(Exception):
-    """Why a video cannot be decoded; a clause."""
-
-
-def decode_video(medium: Media, sampling: Sampling) -> Frames:
-    """The chosen frames.
+def decode_video(medium: Media, sampling: Sampling, decoder: Decoder = "pyav") -> Frames:
+    """The chosen frames: the same ones by either decoder, whose pixels may differ by rounding.
 
     Raises:
         MediaError: it cannot be read or decoded, has no frames, or the frames are too large.
     """
-    with _opened(medium) as (container, stream):
+    with _opened(medium) as (data, container, stream):
         track = _track(container, stream)
         places = chosen_frames(sampling, len(track.times), track.seconds)
         size = stream.codec_context.width * stream.codec_context.height * 3
         if size * len(places) > LARGEST:
-            raise _UndecodableError(f"{len(places)} frames of {size:,} bytes are more than {LARGEST:,} bytes")
+            raise UndecodableError(f"{len(places)} frames of {size:,} bytes are more than {LARGEST:,} bytes")
         wanted = [track.times[place] for place in places]
-        found = _decode(container, stream, track, wanted)
+        if decoder == "torchcodec":
+            pictures = decode_frames(data, stream.index, len(track.times), places, wanted, track.unit)
+        else:
+            found = _decode(container, stream, track, wanted)
+            pictures = [_picture(found[time]) for time in wanted]
         return Frames(
-            tuple(_picture(found[time]) for time in wanted),
+            tuple(pictures),
             places,
             tuple(float((time - track.times[0]) * track.unit) for time in wanted),
         )
 
 
 @contextmanager
-def _opened(medium: Media) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(medium: Media) -> Iterator[tuple[bytes, InputContainer, VideoStream]]:
     import av
 
     name = f"the video {medium.sha256[:12]}"
     try:
-        with av.open(io.BytesIO(medium.read()), mode="r") as container:
+        data = medium.read()
+        with av.open(io.BytesIO(data), mode="r") as container:
             if not container.streams.video:
-                raise _UndecodableError("it has no pictures")
+                raise UndecodableError("it has no pictures")
             stream = container.streams.video[0]
             # There are as many processes as cores: threads of FFmpeg on top of them cost a fifth more than they bring.
             stream.codec_context.thread_count = 1
-            yield container, stream
-    except _UndecodableError as error:
+            yield data, container, stream
+    except UndecodableError as error:
         raise MediaError(f"{name} cannot be decoded: {error}") from error
     except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError) as error:
         raise MediaError(f"{name} cannot be decoded ({error})") from error
@@ -109,14 +112,14 @@ def _track(container: InputContainer, stream: VideoStream) -> _Track:
             continue
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None:
-            raise _UndecodableError("its frames have no times")
+            raise UndecodableError("its frames have no times")
         times.append(time)
         if packet.is_keyframe:
             keys.append(time)
         if len(times) > MOST_FRAMES:
-            raise _UndecodableError(f"it has more than {MOST_FRAMES:,} frames")
+            raise UndecodableError(f"it has more than {MOST_FRAMES:,} frames")
     if not times:
-        raise _UndecodableError("it has no frames")
+        raise UndecodableError("it has no frames")
     times.sort()
     keys.sort()
     return _Track(times, keys or times[:1], Fraction(stream.time_base or 1))
@@ -134,7 +137,7 @@ def _decode(
         found |= _decode_from(container, stream, key, times)
     missing = set(wanted) - found.keys()
     if missing:
-        raise _UndecodableError(f"{len(missing)} of {len(set(wanted))} frames are damaged")
+        raise UndecodableError(f"{len(missing)} of {len(set(wanted))} frames are damaged")
     return found
 
 

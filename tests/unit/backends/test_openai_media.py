@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from assay_api.errors import SpecError
+from assay_api.errors import SpecError, Unfit
 from assay_api.evaljob import Model
 from assay_runner.backends.base import Generation, Message, Request, Text
 from assay_runner.backends.media_arguments import frames_sampling
@@ -67,6 +67,12 @@ def test_videos_go_as_frames_in_their_place_when_the_plan_says_so():
     found, [body] = answers([request("k", from_bytes(video()))], pins=pins)
     assert sent(body) == ["text", "image_url", "image_url", "image_url", "text"]
     assert found["k"].frames == ((0, 37, 74),) and found["k"].decoding > 0
+
+
+def test_a_worker_that_decodes_otherwise_than_planned_refuses():
+    pins = describe(Model.model_validate(MODEL | {"args": {"video": "frames"}})).pins
+    with pytest.raises(Unfit, match=r"model\.pins\.av: the run was planned with 1\.0"):
+        answers([], pins=pins | {"av": "1.0"})
 
 
 def test_a_medium_that_cannot_be_converted_is_its_requests_error_alone():
