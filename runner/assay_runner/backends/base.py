@@ -189,6 +189,8 @@ class Description:
     """Kinds of media it takes: image, audio, video."""
     loglikelihood_media: bool = False
     """Whether it can score continuations of prompts with media."""
+    samples: bool = True
+    """Whether its answers can be sampled."""
 
 
 class Backend(Protocol):

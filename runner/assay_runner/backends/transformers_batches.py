@@ -11,6 +11,7 @@ from typing import Any
 
 from assay_runner.backends.base import Batch, Generation, Request, Response, ResponseError
 from assay_runner.backends.prompts import PromptError, score_tokens
+from assay_runner.backends.transformers_ctc import LONG, pads
 from assay_runner.backends.transformers_inputs import PROCESSOR_ERRORS, tensors, window
 from assay_runner.backends.transformers_model import Loaded
 from assay_runner.backends.transformers_prompts import Prompt, render
@@ -81,9 +82,9 @@ def prepare(loaded: Loaded, batch: Batch, opened: Mapping[str, Opened | MediaErr
             else:
                 prompt = render(loaded, request, media)
                 alone = request.key if request.generation.temperature > 0 or _is_long(loaded, prompt) else None
-                grouped.setdefault((request.generation, prompt.shape, prompt.special, alone), []).append(
-                    (request, prompt)
-                )
+                length = len(prompt.sounds[0]) if loaded.kind.ctc and not pads(loaded) else None
+                alike = (request.generation, prompt.shape, prompt.special, alone, length)
+                grouped.setdefault(alike, []).append((request, prompt))
         except PromptError as error:
             failed.append(_failed(request, error.kind, str(error)))
     for members in grouped.values():
@@ -107,7 +108,9 @@ def part_of(loaded: Loaded, group: Group, first: int, last: int) -> Group:
 
 
 def _is_long(loaded: Loaded, prompt: Prompt) -> bool:
-    """Whether a speech model hears it piece by piece, so that it cannot share a batch."""
+    """Whether a speech model hears it piece by piece, so that it cannot share a batch, or others would be padded to it."""
+    if loaded.kind.ctc:
+        return len(prompt.sounds[0]) > LONG * loaded.wanted.rate
     heard = window(loaded) if loaded.kind.speech else None
     return heard is not None and len(prompt.sounds[0]) > heard
 

@@ -8,6 +8,7 @@ from typing import Any
 from assay_runner.backends.base import Generation, Response
 from assay_runner.backends.stopping import cut
 from assay_runner.backends.transformers_batches import Generate
+from assay_runner.backends.transformers_ctc import hear
 from assay_runner.backends.transformers_model import Loaded, on_device
 from assay_runner.backends.transformers_speech import transcribe
 
@@ -18,6 +19,8 @@ def generate(loaded: Loaded, group: Generate, cancelled: Callable[[], bool]) -> 
     from transformers import StoppingCriteriaList
 
     inputs = {name: on_device(loaded, value) for name, value in group.inputs.items()}
+    if loaded.kind.ctc:
+        return hear(loaded, group, inputs, cancelled)
     if loaded.kind.speech:
         return transcribe(loaded, group, inputs, cancelled)
     # The decoder of an encoder-decoder begins with one token of its own, which is no part of the answer.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from assay_runner.backends.transformers_ctc import features
 from assay_runner.backends.transformers_model import Loaded
 from assay_runner.backends.transformers_prompts import Prompt
 from assay_runner.decode.video import Frames
@@ -52,6 +53,8 @@ def window(loaded: Loaded) -> int | None:
 
 def _of_speech(loaded: Loaded, prompts: Sequence[Prompt]) -> dict[str, Any]:
     sounds = [prompt.sounds[0] for prompt in prompts]
+    if loaded.kind.ctc:
+        return features(loaded, sounds)
     heard = window(loaded)
     settings: dict[str, Any] = {
         "sampling_rate": loaded.wanted.rate,

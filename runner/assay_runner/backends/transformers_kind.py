@@ -16,6 +16,7 @@ TEXT_TO_TEXT = "AutoModelForSeq2SeqLM"
 IMAGE_TEXT = "AutoModelForImageTextToText"
 MULTIMODAL = "AutoModelForMultimodalLM"
 SPEECH = "AutoModelForSpeechSeq2Seq"
+CTC = "AutoModelForCTC"
 
 _TAKEN_BY = {
     "image_processor": "image",
@@ -45,7 +46,12 @@ class Kind:
     @property
     def speech(self) -> bool:
         """Whether it transcribes: it takes sound and no text."""
-        return self.auto == SPEECH
+        return self.auto in (SPEECH, CTC)
+
+    @property
+    def ctc(self) -> bool:
+        """Whether it transcribes frame by frame, with nothing to generate."""
+        return self.auto == CTC
 
     @property
     def has_processor(self) -> bool:
@@ -68,6 +74,8 @@ def model_kind(source: Source, *, trusted: bool) -> Kind:
             f"models of type {config.model_type} do not answer text, pictures or sound with text",
             "use another model or backend",
         )
+    if auto == CTC:
+        return Kind(auto, media=frozenset({"audio"}))
     encodes = bool(getattr(config, "is_encoder_decoder", False))
     if auto in (TEXT, TEXT_TO_TEXT):
         return Kind(auto, encodes=encodes)
@@ -112,11 +120,17 @@ def _auto_class(config: Any) -> str | None:
         (IMAGE_TEXT, known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
         (MULTIMODAL, known.MODEL_FOR_MULTIMODAL_LM_MAPPING),
         (SPEECH, known.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING),
+        (CTC, known.MODEL_FOR_CTC_MAPPING),
         *texts,
     ):
         if type(config) in mapping or auto in own_classes:
-            return auto
+            return auto if auto != CTC or _is_ctc(config) else None
     return None
+
+
+def _is_ctc(config: Any) -> bool:
+    """Whether a checkpoint of a type that hears was made to transcribe: others of its type classify, or only encode."""
+    return all("CTC" in name for name in getattr(config, "architectures", None) or ())
 
 
 def _parts(config: Any) -> tuple[str, ...] | None:

@@ -34,7 +34,9 @@ class Sizes:
 def _measures(group: Group) -> tuple[_Row, int]:
     """What needs memory alike, and the power of two from which on its rows are as long as the longest row."""
     if isinstance(group, Generate):
-        width = max((length or 0 for length in group.lengths), default=0) + group.generation.max_new_tokens
+        heard = max((len(sound) for prompt in group.prompts for sound in prompt.sounds), default=0)
+        longest = max((heard if length is None else length for length in group.lengths), default=0)
+        width = longest + group.generation.max_new_tokens
         return (True, any(group.prompts[0].shape)), 1 << max(0, width.bit_length() - 1)
     if isinstance(group, ScoreShown):
         return (False, True), 1 << max(0, int(group.inputs["input_ids"].shape[1]).bit_length() - 1)

@@ -16,6 +16,7 @@ from assay_api.errors import SpecError
 from assay_runner.backends.base import ModelContext
 from assay_runner.backends.media_arguments import sampling, video_decoder
 from assay_runner.backends.source import Source
+from assay_runner.backends.transformers_ctc import TRAINED_WITH, hearing
 from assay_runner.backends.transformers_kind import Kind, model_kind
 from assay_runner.backends.transformers_plan import verify
 from assay_runner.decode.request import Wanted
@@ -132,7 +133,11 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
     if kind.speech:
         # It warns for each window of each sound that a limit of its own gives way to the one asked for.
         logging.getLogger("transformers.generation.utils").setLevel(logging.ERROR)
-    processor = _processor(source.name, kind, pins, common) if kind.has_processor else None
+    processor: Any | None = None
+    if kind.ctc:
+        processor = hearing(source.name, common)
+    elif kind.has_processor:
+        processor = _processor(source.name, kind, pins, common)
     tokenizer = processor.tokenizer if processor else transformers.AutoTokenizer.from_pretrained(source.name, **common)
     model, report = getattr(transformers, kind.auto).from_pretrained(
         source.name,
@@ -144,12 +149,13 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
     )
     _refuse_gaps(report)
     model = model.to(device).eval()
-    stops = _stop_tokens(model, tokenizer)
+    stops = frozenset() if kind.ctc else _stop_tokens(model, tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     # What an encoder reads has its positions from the left.
     tokenizer.padding_side = "right" if kind.encodes else "left"
-    _forget_sampling_defaults(model, sorted(stops), tokenizer.pad_token_id)
+    if not kind.ctc:
+        _forget_sampling_defaults(model, sorted(stops), tokenizer.pad_token_id)
     return Loaded(
         kind=kind,
         model=model,
@@ -159,7 +165,7 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
         decoder=copy.deepcopy(tokenizer),
         device=device,
         dtype=dtype,
-        limit=_limit(model.config, None if kind.encodes else tokenizer),
+        limit=None if kind.ctc else _limit(model.config, None if kind.encodes else tokenizer),
         stops=stops,
         pad=tokenizer.pad_token_id,
         keeps_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
@@ -199,7 +205,8 @@ def on_device(loaded: Loaded, value: Any) -> Any:
 
 def _refuse_gaps(report: dict[str, Any]) -> None:
     """Parameters that the files lack would be filled with random numbers."""
-    gaps = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    missing = [key for key in map(str, report["missing_keys"]) if key.rpartition(".")[2] != TRAINED_WITH]
+    gaps = sorted([*missing, *map(str, report["mismatched_keys"])])
     if gaps:
         raise ValueError(f"its files lack {len(gaps)} of the model's parameters, the first is {gaps[0]}")
 

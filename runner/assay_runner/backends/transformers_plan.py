@@ -77,6 +77,7 @@ def describe(model: Model, cores: int, cache: ModelCache | None = None) -> Descr
         determinism="exact" if device == "cpu" and size != AUTO else "best-effort",
         loglikelihood=scores,
         media=kind.media,
+        samples=not kind.ctc,
         loglikelihood_media=scores and bool(kind.media),
     )
 
@@ -122,10 +123,14 @@ def _media_pins(args: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
 
 def _refuse_idle(args: Mapping[str, Any], kind: Kind) -> None:
     """Refuse arguments that this model has no use for."""
-    for names, wanted, what in ((VIDEO, "video" in kind.media, "videos"), (_SPEECH, kind.speech, "speech alone")):
+    told = kind.speech and not kind.ctc
+    for names, wanted, what in (
+        (VIDEO, "video" in kind.media, "take videos"),
+        (_SPEECH, told, "choose how it transcribes"),
+    ):
         for name in names:
             if name in args and not wanted:
-                raise SpecError(MANIFEST, f"spec.model.args.{name}", f"this model does not take {what}", "remove it")
+                raise SpecError(MANIFEST, f"spec.model.args.{name}", f"this model does not {what}", "remove it")
 
 
 def _torchvision() -> str | None:

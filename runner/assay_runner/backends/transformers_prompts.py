@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from assay_runner.backends.base import Message, Part, Request
 from assay_runner.backends.prompts import PromptError, apply_template
+from assay_runner.backends.transformers_ctc import check
 from assay_runner.backends.transformers_model import Loaded
 from assay_runner.decode.request import Opened
 from assay_runner.decode.video import Frames
@@ -53,14 +56,14 @@ def render(loaded: Loaded, request: Request, opened: Opened | None) -> Prompt:
         opened: its media, decoded; None when it has none.
 
     Raises:
-        PromptError: the model takes no such media, or its template refuses the conversation.
+        PromptError: the model takes no such media or no such settings, or its template refuses the conversation.
     """
     media = media_of(request)
     strange = {medium.kind for medium in media} - loaded.kind.media
     if strange:
         raise PromptError("Unsupported", f"the model does not take {', '.join(sorted(strange))}")
     if loaded.kind.speech:
-        return _spoken(media, opened)
+        return _spoken(loaded, request, media, opened)
     renderer = loaded.processor if loaded.processor is not None else loaded.tokenizer
     if not getattr(renderer, "chat_template", None):
         renderer = loaded.tokenizer
@@ -85,9 +88,11 @@ def render(loaded: Loaded, request: Request, opened: Opened | None) -> Prompt:
     )
 
 
-def _spoken(media: tuple[Media, ...], opened: Opened | None) -> Prompt:
+def _spoken(loaded: Loaded, request: Request, media: tuple[Media, ...], opened: Opened | None) -> Prompt:
     if len(media) != 1 or opened is None:
         raise PromptError("Unsupported", f"a speech model takes one sound, not {len(media)}")
+    if loaded.kind.ctc and isinstance(opened.media[0], np.ndarray):
+        check(loaded, request.generation, len(opened.media[0]))
     return Prompt("", special=False, sounds=opened.media, decoding=opened.seconds)
 
 

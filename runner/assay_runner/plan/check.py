@@ -39,6 +39,13 @@ def check_task(
             f"{resolved.config.output_type} needs log-likelihoods, which this model's backend does not give",
             "use another backend or task; for openai see model.args.loglikelihood",
         )
+    if task.samples and not description.samples:
+        raise SpecError(
+            file,
+            "generation_kwargs.temperature",
+            "the task samples its answers, and this model gives one answer alone",
+            "set temperature to 0",
+        )
     pool = Documents(store, plan.fewshot.pool, kept=ANYWHERE) if plan.fewshot else None
     failure: TaskError | None = None
     sent: set[str] = set()

@@ -70,6 +70,11 @@ class Task:
         return self._config.output_type != "generate_until"
 
     @property
+    def samples(self) -> bool:
+        """Whether answers are to be sampled."""
+        return not self.needs_loglikelihood and self._generation.temperature > 0
+
+    @property
     def metrics(self) -> tuple[MetricSpec, ...]:
         """What the reducer computes, in the task file's order."""
         return self._scorer.metrics

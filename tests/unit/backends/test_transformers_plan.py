@@ -68,6 +68,9 @@ def of_type(folder: Path, model_type: str) -> Path:
         ("llama", set(), True),
         ("t5", set(), False),
         ("whisper", {"audio"}, False),
+        ("wav2vec2", {"audio"}, False),
+        ("data2vec-audio", {"audio"}, False),
+        ("parakeet_ctc", {"audio"}, False),
         ("qwen2_audio", {"audio"}, True),
         ("llava", {"image", "video"}, True),
         ("gemma3n", {"audio", "image", "video"}, True),
@@ -80,6 +83,15 @@ def test_the_media_that_a_model_takes_are_read_off_its_processor(
     assert description.media == media
     assert description.loglikelihood is scores
     assert ("av" in description.pins) is bool(media)
+
+
+def test_a_model_that_hears_but_does_not_transcribe_is_refused(tmp_path: Path) -> None:
+    folder = of_type(tmp_path / "model", "wav2vec2")
+    (folder / "config.json").write_text(
+        '{"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForSequenceClassification"]}'
+    )
+    with pytest.raises(SpecError, match="do not answer"):
+        describe(model(folder, device="cpu"), 1)
 
 
 def test_a_processor_that_needs_torchvision_is_pinned_with_it_or_refused_before_the_start(
