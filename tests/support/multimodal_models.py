@@ -4,6 +4,7 @@ real ones."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from support.models import make_tokenizer
 
@@ -166,6 +167,43 @@ def make_video_model(folder: Path, *, seed: int = 0) -> Path:
         chat_template=IN_PARTS.replace("[MARK]", seen),
     ).save_pretrained(folder)
     return folder
+
+
+def make_speaker(folder: Path, *, seed: int = 0) -> Any:
+    """The weights of a Qwen2.5-Omni whose thinker has two layers, one of a voice beside them; no processor. The model."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration
+
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    torch.manual_seed(seed)
+    config = Qwen2_5OmniConfig(
+        thinker_config={
+            "text_config": _text_config("qwen2_5_omni_text", 320, 2048) | {"rope_parameters": rope},
+            "audio_config": {
+                "d_model": 32,
+                "encoder_layers": 2,
+                "encoder_attention_heads": 2,
+                "encoder_ffn_dim": 64,
+                "output_dim": 32,
+            },
+            "vision_config": {
+                "depth": 2,
+                "hidden_size": 32,
+                "num_heads": 2,
+                "intermediate_size": 64,
+                "out_hidden_size": 32,
+                "fullatt_block_indexes": [1],
+            },
+            "vision_start_token_id": 300,
+        },
+        enable_audio_output=False,
+    )
+    model = Qwen2_5OmniForConditionalGeneration(config).eval()
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"talker.voice": torch.ones(2)}, folder / "model.safetensors", metadata={"format": "pt"})
+    return model
 
 
 def _text_config(kind: str, vocabulary: int, positions: int) -> dict[str, object]:

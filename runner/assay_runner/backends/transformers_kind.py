@@ -18,6 +18,9 @@ MULTIMODAL = "AutoModelForMultimodalLM"
 SPEECH = "AutoModelForSpeechSeq2Seq"
 CTC = "AutoModelForCTC"
 
+_THINKER = "thinker_config"
+"""The part that answers with text, of models that can speak their answers."""
+
 _TAKEN_BY = {
     "image_processor": "image",
     "video_processor": "video",
@@ -42,6 +45,8 @@ class Kind:
     """Whether its image processor has a form that works with Pillow alone."""
     encodes: bool = False
     """Whether an encoder reads the prompt, so that answers do not begin with it."""
+    part: str | None = None
+    """The part of the model's configuration that is run; None where all of it is."""
 
     @property
     def speech(self) -> bool:
@@ -66,7 +71,8 @@ def model_kind(source: Source, *, trusted: bool) -> Kind:
         SpecError: its architecture is unknown, needs code of its own, or does not answer with text.
     """
     config = _config(source, trusted=trusted)
-    auto = _auto_class(config)
+    part = _THINKER if hasattr(config, _THINKER) else None
+    auto = _auto_class(getattr(config, part) if part else config)
     if auto is None:
         raise SpecError(
             MANIFEST,
@@ -90,6 +96,7 @@ def model_kind(source: Source, *, trusted: bool) -> Kind:
         torchvision=parts is None or "video_processor" in parts or ("image" in media and not pillow),
         pillow=pillow,
         encodes=encodes,
+        part=part,
     )
 
 

@@ -139,16 +139,7 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
     elif kind.has_processor:
         processor = _processor(source.name, kind, pins, common)
     tokenizer = processor.tokenizer if processor else transformers.AutoTokenizer.from_pretrained(source.name, **common)
-    model, report = getattr(transformers, kind.auto).from_pretrained(
-        source.name,
-        dtype=dtype,
-        attn_implementation=pins["attn"],
-        use_safetensors=True,
-        output_loading_info=True,
-        **common,
-    )
-    _refuse_gaps(report)
-    model = model.to(device).eval()
+    model = weights(source.name, kind, dtype=dtype, attn_implementation=pins["attn"], **common).to(device)
     stops = frozenset() if kind.ctc else _stop_tokens(model, tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
@@ -171,6 +162,25 @@ def _load(context: ModelContext, source: Source, trusted: bool) -> Loaded:
         keeps_logits="logits_to_keep" in inspect.signature(model.forward).parameters,
         spoken={ours: context.args[name] for name, ours in _SPOKEN.items() if name in context.args},
     )
+
+
+def weights(name: str, kind: Kind, **settings: Any) -> Any:
+    """The model, ready to answer; one that can speak its answers is loaded without its voice.
+
+    Raises:
+        ValueError: its files lack parameters.
+        OSError, ImportError, SafetensorError: they cannot be read.
+    """
+    import transformers
+
+    if kind.part:
+        pinned = {key: settings[key] for key in ("revision", "trust_remote_code") if key in settings}
+        settings["config"] = getattr(transformers.AutoConfig.from_pretrained(name, **pinned), kind.part)
+    model, report = getattr(transformers, kind.auto).from_pretrained(
+        name, use_safetensors=True, output_loading_info=True, **settings
+    )
+    _refuse_gaps(report)
+    return model.eval()
 
 
 def _processor(name: str, kind: Kind, pins: Mapping[str, Any], common: Mapping[str, Any]) -> Any:

@@ -20,13 +20,16 @@ from transformers import (
 
 from assay_runner.backends.base import Generation, Message, Request, Response, Text
 from assay_runner.backends.registry import open_backend
+from assay_runner.backends.source import locate
+from assay_runner.backends.transformers_kind import model_kind
+from assay_runner.backends.transformers_model import weights
 from assay_runner.decode.sampling import Sampling
 from assay_runner.decode.video import decode_video
 from assay_runner.media import Media, from_bytes
 from support.clips import clip, noise, samples
 from support.engine import local_context
 from support.models import ask, score, started_answers
-from support.multimodal_models import make_audio_model, make_translator, make_video_model, make_whisper
+from support.multimodal_models import make_audio_model, make_speaker, make_translator, make_video_model, make_whisper
 
 VLM = Path(__file__).parents[3] / "examples" / "tiny-vlm" / "model"
 
@@ -207,6 +210,16 @@ def test_continuations_after_pictures_are_scored_as_by_the_model_itself() -> Non
         total = sum(float(likely[place - 1, whole[place]]) for place in range(start, len(whole)))
         assert found[key].logprob == pytest.approx(total, abs=1e-4)
         assert found[key].tokens == len(whole) - start
+
+
+def test_of_a_model_that_speaks_the_part_that_answers_with_text_is_run(tmp_path: Path) -> None:
+    speaker = make_speaker(tmp_path / "model")
+    kind = model_kind(locate(str(tmp_path / "model"), None, 1, None), trusted=False)
+    assert kind.has_processor
+    thinker = weights(str(tmp_path / "model"), kind, dtype=torch.float32)
+    assert type(thinker) is type(speaker.thinker)
+    asked = {"input_ids": torch.tensor([[5, 6, 7]]), "max_new_tokens": 5, "do_sample": False}
+    assert thinker.generate(**asked).tolist() == speaker.thinker.generate(**asked).tolist()
 
 
 def test_a_text_to_text_model_answers_as_it_does_by_itself(tmp_path: Path) -> None:
