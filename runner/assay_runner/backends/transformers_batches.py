@@ -58,6 +58,8 @@ class Prepared:
 
     groups: tuple[Group, ...]
     failed: tuple[Response, ...]
+    seconds: float = 0.0
+    """Each request's share of what it took."""
 
 
 def prepare(loaded: Loaded, batch: Batch, opened: Mapping[str, Opened | MediaError]) -> Prepared:

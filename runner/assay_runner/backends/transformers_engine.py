@@ -12,6 +12,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from assay_runner.backends.base import BackendFailed, Batch, ModelContext, Response, ResponseError
 from assay_runner.backends.media_opening import PATIENCE, Found, MediaOpening
@@ -23,6 +25,8 @@ from assay_runner.backends.transformers_plan import AUTO
 from assay_runner.backends.transformers_prompts import Prompt, media_of
 from assay_runner.backends.transformers_score import score, score_shown
 from assay_runner.decode.pool import Decoders
+
+T = TypeVar("T")
 
 
 class TransformersBackend:
@@ -88,7 +92,7 @@ class TransformersBackend:
                 for response in prepared.failed:
                     yield response
                 for group in prepared.groups:
-                    async for response in self._answered(loaded, group):
+                    async for response in self._answered(loaded, group, prepared.seconds):
                         yield response
         finally:
             upcoming.cancel()
@@ -104,20 +108,35 @@ class TransformersBackend:
         opened: dict[str, Found] = {}
         if self._opening is not None and any(known.values()):
             opened = await self._opening.open(known)
-        return await asyncio.get_running_loop().run_in_executor(self._preparer, prepare, loaded, batch, opened)
+        prepared, seconds = await self._preparing(partial(prepare, loaded, batch, opened))
+        return replace(prepared, seconds=seconds / len(batch))
 
-    async def _answered(self, loaded: Loaded, group: Group) -> AsyncIterator[Response]:
+    async def _preparing(self, work: Callable[[], T]) -> tuple[T, float]:
+        """What comes of work in the thread that prepares, to which tokenizers belong, and the seconds it takes there."""
+
+        def timed() -> tuple[T, float]:
+            started = self._clock()
+            done = work()
+            return done, self._clock() - started
+
+        return await asyncio.get_running_loop().run_in_executor(self._preparer, timed)
+
+    async def _answered(self, loaded: Loaded, group: Group, encoding: float) -> AsyncIterator[Response]:
         """The answers of a group: in one go, or, where the batch size is found by itself, in as many as the memory asks
-        for."""
+        for.
+
+        Args:
+            encoding: each request's share of the seconds that its batch took to prepare.
+        """
         loop = asyncio.get_running_loop()
-        first = 0
+        first, again = 0, 0.0
         size = self._sizes.fitting(group) if self._divides else len(group.requests)
         while first < len(group.requests):
             last = min(first + size, len(group.requests))
             part = group
             if (first, last) != (0, len(group.requests)):
-                # Tokenizers belong to the thread that prepares.
-                part = await loop.run_in_executor(self._preparer, part_of, loaded, group, first, last)
+                part, seconds = await self._preparing(partial(part_of, loaded, group, first, last))
+                again += seconds
             answers = await loop.run_in_executor(self._runner, self._run, loaded, part)
             if isinstance(answers, str):
                 if len(part.requests) > 1:
@@ -126,8 +145,8 @@ class TransformersBackend:
                 error = ResponseError("OutOfMemory", f"it does not fit into memory by itself ({answers})")
                 answers = [Response(key=part.requests[0].key, error=error)]
             for response in answers:
-                yield response
-            first = last
+                yield replace(response, encoding=encoding + again / len(answers))
+            first, again = last, 0.0
 
     def _load(self) -> Loaded:
         try:

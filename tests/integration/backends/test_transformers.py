@@ -5,7 +5,9 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from assay_api.errors import SpecError
 from assay_runner.backends.base import BackendFailed, Request, Response
 from assay_runner.backends.registry import open_backend
+from assay_runner.backends.transformers_engine import TransformersBackend
 from support.engine import local_context
 from support.models import ask, make_text_model, score, started_answers
 
@@ -243,6 +246,18 @@ def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, most: int, hopeless: st
     monkeypatch.setattr(transformers_engine, "generate", limited(transformers_engine.generate))
     monkeypatch.setattr(transformers_engine, "score", limited(transformers_engine.score))
     return ran
+
+
+def test_each_request_reports_its_share_of_what_its_batch_took_to_prepare(base_model: Path) -> None:
+    ticks = {"prepare": count(step=8), "model": count()}
+
+    def clock() -> float:
+        return float(next(ticks[current_thread().name.partition("_")[0]]))
+
+    backend = TransformersBackend(local_context(str(base_model), {"device": "cpu"}), clock)
+    asked = [[ask("a", "x"), ask("b", "y"), ask("c", "z"), score("d", "the cat", " sat")], [ask("e", "x")]]
+    found = {response.key: response.encoding for response in asyncio.run(started_answers(backend, asked))}
+    assert found == {"a": 2.0, "b": 2.0, "c": 2.0, "d": 2.0, "e": 8.0}
 
 
 def test_a_batch_size_that_is_to_be_found_is_halved_until_it_fits(
