@@ -93,8 +93,11 @@ class WorkerProcess:
         return self._log.read().decode(errors="replace").strip()
 
     def end(self) -> None:
-        """Kill it if it runs, and let go of it."""
+        """Kill it if it runs, with all that it started, and let go of it."""
         self.signal(signal.SIGKILL)
+        # An engine's processes outlive a worker that was killed, and hold the accelerator that the next one needs.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         if isinstance(self._process, BaseProcess):
             self._process.join()
         else:
