@@ -271,3 +271,9 @@ def requires(function: Callable[..., Any], count: int) -> bool:
 def names_of(function: Callable[..., Any]) -> frozenset[str]:
     """Names of the function's parameters."""
     return frozenset(each.name for each in _parameters(function))
+
+
+@lru_cache(maxsize=1024)
+def keywords_of(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of those that can be given by name alone."""
+    return frozenset(each.name for each in _parameters(function) if each.kind is Parameter.KEYWORD_ONLY)

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from assay_api.errors import SpecError
+from assay_runner.backends.base import Response
 from assay_runner.media import Media
 from assay_runner.statistics.seeds import derive_seed
+from assay_runner.tasks.answer import answer_of
 from assay_runner.tasks.config import TaskConfig, functions
 from assay_runner.tasks.errors import TaskError
-from assay_runner.tasks.functions import TaskCode, generators_kept, names_of, requires, takes
+from assay_runner.tasks.functions import TaskCode, generators_kept, keywords_of, names_of, requires, takes
 from assay_runner.tasks.media_values import Handed
 from assay_runner.tasks.templates import Text
 from assay_runner.tasks.yaml import FunctionRef
@@ -135,8 +138,14 @@ class Hooks:
             )
         return [one for one in media if isinstance(one, Media)]
 
-    def results(self, number: int, doc: Mapping[str, Any], results: list[Any], repeat: int) -> Mapping[str, Any]:
-        """What `process_results` returned for a document and its filtered answers; what it draws differs by repeat."""
+    def results(
+        self, number: int, doc: Mapping[str, Any], results: list[Any], repeat: int, answers: Sequence[Response]
+    ) -> Mapping[str, Any]:
+        """What `process_results` returned for a document and its filtered answers; what it draws differs by repeat.
+
+        Args:
+            answers: what the model gave, unfiltered, for a function that has a keyword `responses`.
+        """
         reference = self._config.process_results
         assert reference is not None
         function = self._code.find(reference)
@@ -147,7 +156,10 @@ class Hooks:
         elif requires(function, 3):
             arguments.append(None)  # upstream's `full_docs`, which its evaluator never fills
         seed = self._seed_of(number, f"process_results {repeat}")
-        found = self._code.folder(reference).call("process_results", function, arguments, seed)
+        folder = self._code.folder(reference)
+        if "responses" in keywords_of(function):
+            function = partial(function, responses=[answer_of(answer).model_dump(mode="json") for answer in answers])
+        found = folder.call("process_results", function, arguments, seed)
         if not isinstance(found, Mapping):
             raise TaskError("TaskError", f"process_results returned {type(found).__name__}, not metrics by name")
         return found

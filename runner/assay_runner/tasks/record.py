@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay_api.records import Answer, SampleError, SampleRecord, ToolCall, Usage
-from assay_api.records import TokenLogprobs as Logprobs
-from assay_runner.backends.base import Request, Response, TokenLogprobs
-from assay_runner.tasks.items import to_plain
+from assay_api.records import SampleError, SampleRecord, Usage
+from assay_runner.backends.base import Request, Response
+from assay_runner.tasks.answer import answer_of
 from assay_runner.tasks.score import Scored
 
 
@@ -66,7 +64,7 @@ def record_of(
         prompt=sample.prompt,
         target=sample.target,
         choices=list(sample.choices) if sample.choices is not None else None,
-        answers=[_answer(answer) for answer in answers],
+        answers=[answer_of(answer) for answer in answers],
         filtered=dict(scored.filtered),
         items=dict(scored.items) if failure is None else {},
         error=failure,
@@ -82,31 +80,6 @@ def record_of(
             encoding=_short(_sum([answer.encoding for answer in answers])),
             scoring=_short(scoring),
         ),
-    )
-
-
-def _answer(response: Response) -> Answer:
-    return Answer(
-        text=None if response.text is None else to_plain(response.text, "answer"),
-        logprob=response.logprob if response.logprob is not None and math.isfinite(response.logprob) else None,
-        greedy=response.greedy,
-        tokens=response.tokens,
-        finish_reason=response.finish_reason,
-        reasoning=None if response.reasoning is None else to_plain(response.reasoning, "answer"),
-        tool_calls=[
-            ToolCall(name=to_plain(call.name, "answer"), arguments=to_plain(call.arguments, "answer"))
-            for call in response.tool_calls
-        ],
-        logprobs=None if response.logprobs is None else _logprobs(response.logprobs),
-        frames=[list(places) for places in response.frames],
-    )
-
-
-def _logprobs(found: TokenLogprobs) -> Logprobs:
-    return Logprobs(
-        tokens=[to_plain(token, "answer") for token in found.tokens],
-        logprobs=list(found.logprobs),
-        top=[[(to_plain(token, "answer"), value) for token, value in likeliest] for likeliest in found.top],
     )
 
 

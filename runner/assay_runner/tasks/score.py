@@ -87,14 +87,14 @@ class Scorer:
                 if answers is not None:
                     self._score_likelihoods(question, answers, repeat, one)
             return scored
-        texts = [None if answers is None else self._text(answers[0]) for answers in responses]
-        present = [text for text in texts if text is not None]
+        given = [None if answers is None else answers[0] for answers in responses]
+        present = [answer for answer in given if answer is not None]
         for pipeline in self._pipelines:
             if not pipeline.reducing:
-                for repeat, (one, text) in enumerate(zip(scored, texts, strict=True)):
-                    if text is not None and one.error is None:
-                        self._score_texts(pipeline, question, [text], repeat, one)
-            elif len(present) == len(texts):
+                for repeat, (one, answer) in enumerate(zip(scored, given, strict=True)):
+                    if answer is not None and one.error is None:
+                        self._score_texts(pipeline, question, [answer], repeat, one)
+            elif len(present) == len(given):
                 self._score_texts(pipeline, question, present, 0, scored[0])
         return scored
 
@@ -102,13 +102,13 @@ class Scorer:
         return strip_tags(answer.text or "", self._tags)
 
     def _score_texts(
-        self, pipeline: Pipeline, question: _Question, texts: Sequence[str], repeat: int, into: Scored
+        self, pipeline: Pipeline, question: _Question, answers: Sequence[Response], repeat: int, into: Scored
     ) -> None:
         try:
-            kept = pipeline.run(self._hooks, question.number, question.doc, texts)
+            kept = pipeline.run(self._hooks, question.number, question.doc, [self._text(answer) for answer in answers])
             into.filtered[pipeline.name] = to_plain(kept, f"filter {pipeline.name}", tags=False)
             if self._config.process_results is not None:
-                found = self._named(self._hooks.results(question.number, question.doc, [kept], repeat))
+                found = self._named(self._hooks.results(question.number, question.doc, [kept], repeat, answers))
             else:
                 references = gold_texts(question.target, question.choices)
                 found = {metric.name: self._item(metric, metric.item(kept, references)) for metric in self._metrics}
@@ -130,7 +130,7 @@ class Scorer:
         logprobs = [_logprob(answer) for answer in answers]
         if self._config.process_results is not None:
             pairs = [(logprob, bool(answer.greedy)) for logprob, answer in zip(logprobs, answers, strict=True)]
-            return self._named(self._hooks.results(question.number, question.doc, list(pairs), repeat))
+            return self._named(self._hooks.results(question.number, question.doc, list(pairs), repeat, answers))
         if question.choices is None:
             target, greedy = gold_texts(question.target, None), float(bool(answers[0].greedy))
             return {

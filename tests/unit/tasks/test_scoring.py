@@ -5,7 +5,8 @@ import math
 import pytest
 
 from assay_api.errors import SpecError
-from assay_runner.backends.base import Response
+from assay_runner.backends.base import Response, TokenLogprobs, ToolCall
+from assay_runner.tasks.items import from_plain
 from assay_runner.tasks.task import TaskError
 
 ASK = "doc_to_text: q\ndoc_to_target: a\n"
@@ -150,6 +151,43 @@ def test_results_of_the_tasks_own_function_may_be_partial_or_more_than_listed(ta
     assert [spec.higher_is_better for spec in task.metrics] == [True, False]
 
 
+ANYTHING = "process_results: !function utils.score\nmetric_list: [{metric: m, aggregation: bypass}]\n"
+GIVEN = Response(
+    key="k",
+    text="<think>hm</think> yes",
+    finish_reason="stop",
+    reasoning="because",
+    tool_calls=(ToolCall("look", '{"at": 1}'),),
+    logprobs=TokenLogprobs(("yes",), (-0.25,), ((("no", -1.5),),)),
+)
+
+
+def test_a_function_with_a_keyword_for_them_sees_the_responses_as_records_keep_them(tasks, answered):
+    utils = "def score(doc, results, *, responses):\n    return {'m': [results, responses]}\n"
+    task, doc = tasks.task(ASK + ANYTHING, utils), {"q": "?", "a": 1}
+    (record,) = task.score(doc, task.build(0, doc, []), [[GIVEN]])
+    results, responses = from_plain(record.items["m"])
+    assert results == ["yes"]
+    assert responses == [answer.model_dump(mode="json") for answer in record.answers]
+    assert responses[0]["text"] == "<think>hm</think> yes" and responses[0]["reasoning"] == "because"
+    assert responses[0]["tool_calls"] == [{"name": "look", "arguments": '{"at": 1}'}]
+    assert responses[0]["logprobs"]["logprobs"] == [-0.25]
+
+
+def test_scored_texts_have_a_response_each(tasks, chosen):
+    utils = (
+        "def score(doc, results, *, responses):\n    return {'m': [[r['logprob'], r['greedy']] for r in responses]}\n"
+    )
+    task = tasks.task(CHOICE + ANYTHING, utils)
+    assert chosen(task, DOC, -1.0, -2.0, greedy=0).items == {"m": [[-1.0, True], [-2.0, False]]}
+
+
+def test_a_second_parameter_of_that_name_gets_the_results_as_ever(tasks, answered):
+    utils = "def score(doc, responses):\n    return {'m': responses}\n"
+    (record,) = answered(tasks.task(ASK + ANYTHING, utils), {"q": "?", "a": 1}, "x")
+    assert from_plain(record.items["m"]) == ["x"]
+
+
 @pytest.mark.parametrize(
     "body", ["raise ValueError('odd')", "return 3", "return {'m': object()}", "import sys; sys.exit(1)"]
 )
@@ -160,8 +198,6 @@ def test_results_that_cannot_be_used_are_an_error_and_no_score(tasks, answered, 
 
 
 def test_tuples_and_infinities_reach_an_aggregation_of_the_task_as_they_were(tasks, answered):
-    from assay_runner.tasks.items import from_plain
-
     utils = (
         "def score(doc, results):\n    return {'m': (float('inf'), {1: 'a'})}\n"
         "def total(items):\n    return len({item[1][1] for item in items})\n"
