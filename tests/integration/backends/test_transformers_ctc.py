@@ -1,6 +1,7 @@
 """Speech models with a CTC head through the transformers backend, beside transformers' own use of the same model."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,41 @@ def test_arguments_for_models_that_choose_their_language_are_refused(letters: Pa
 def test_a_sound_of_another_rate_reaches_the_model_at_its_own(letters: Path) -> None:
     sound = noise(1, rate=48_000)
     assert run(letters, heard("k", sound))["k"].text == transcript(letters, decode_audio(sound, 16_000))
+
+
+def spoken(folder: Path, model: Path, *, temperature: float) -> None:
+    """A job about two recordings, in `folder`."""
+    (folder / "speech").mkdir()
+    rows = []
+    for name in "ab":
+        (folder / "speech" / f"{name}.wav").write_bytes(SOUNDS[name].read())
+        rows.append(json.dumps({"file_name": f"{name}.wav", "text": "good morning"}))
+    (folder / "speech" / "metadata.jsonl").write_text("\n".join(rows))
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "mine.yaml").write_text(
+        f"task: mine\ninclude: asr_wer\ndataset_path: {folder / 'speech'}\ndataset_name: null\n"
+        f"generation_kwargs: {{temperature: {temperature}}}\n"
+    )
+    spec = {
+        "model": {"backend": "transformers", "name": str(model), "args": {"device": "cpu"}},
+        "tasks": [{"name": "mine"}],
+        "taskSources": [{"uri": "tasks"}],
+    }
+    job = {"apiVersion": "assay.dev/v1alpha1", "kind": "EvalJob", "metadata": {"name": "speech"}, "spec": spec}
+    (folder / "job.yaml").write_text(json.dumps(job))
+
+
+def test_a_task_that_samples_is_refused_when_it_is_planned(letters: Path, tmp_path: Path, assay: Any) -> None:
+    spoken(tmp_path, letters, temperature=0.5)
+    done = assay("plan", "job.yaml", "--store", str(tmp_path / "store"))
+    assert done.returncode == 64
+    assert "generation_kwargs.temperature: the task samples its answers" in done.stderr
+
+
+def test_recordings_are_transcribed_and_scored(letters: Path, tmp_path: Path, assay: Any) -> None:
+    spoken(tmp_path, letters, temperature=0)
+    done = assay("run", "job.yaml", "--store", str(tmp_path / "store"), "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["determinism"] == "exact"
+    assert {(metric["metric"], metric["n"]) for metric in results["tasks"][0]["metrics"]} == {("wer", 2), ("cer", 2)}
