@@ -6,6 +6,7 @@ the same bytes again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from assay_api import layout
@@ -79,7 +80,8 @@ def _is_outdated(draft: Draft, job: JobView) -> bool:
     if runtime is None or draft.refused:
         return False
     wanted = input_digest(draft.spec, effective_storage(draft.seen.job, runtime.spec))
-    return job.input_digest != wanted and not (job.complete and job.spec_digest != spec_digest(draft.spec))
+    written = job.complete or _last_word(draft.seen.of(Step.PLAN), Planned) is not None
+    return job.input_digest != wanted and not (written and job.spec_digest != spec_digest(draft.spec))
 
 
 def reduce_stage(draft: Draft) -> None:
@@ -122,10 +124,11 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         draft.look_again(POLL if job else 1.0) if not held else None
         return None
     pods = draft.seen.of(step)
+    told = _last_word(pods, report)
+    if told is not None and (job.complete or step is Step.PLAN):
+        # A plan is final once it is written: the workers need not wait until the planner's Job has counted its pod.
+        return told
     if job.complete:
-        found = [told for pod in pods if isinstance(told := read_report(pod.message), report)]
-        if found:
-            return found[-1]
         if any(pod.exit_code == 0 for pod in pods):
             draft.fail(Trouble("ReportMissing", f"The {step} pod ended well without a report; {_OTHER_VERSION}"))
             return None
@@ -153,6 +156,12 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         draft.conditions.set(kind, "False", "Held" if draft.spec.suspend else "Running")
     draft.look_again(POLL)
     return None
+
+
+def _last_word(pods: Iterable[PodView], report: type[R]) -> R | None:
+    """The report of the newest pod that ended well."""
+    words = [read_report(pod.message) for pod in pods if pod.exit_code == 0]
+    return next((word for word in reversed(words) if isinstance(word, report)), None)
 
 
 def _ended_as(pod: PodView) -> str | None:

@@ -212,6 +212,25 @@ def test_what_defines_the_numbers_cannot_be_changed_afterwards_and_the_job_says_
     assert world.status.phase == "Running"
 
 
+def test_workers_start_at_the_planners_last_word_before_its_job_has_counted_the_pod():
+    world = World()
+    world.reconcile()
+    world.add_pod(Step.PLAN, phase="Succeeded", running=False, exit_code=0, message=planned())
+    assert not world.jobs[Step.PLAN].finished
+    assert world.reconcile().actions == (CreateJob(Step.WORK),)
+    assert world.status.plan.digest == PLAN
+
+
+def test_a_plan_that_was_told_stays_when_the_spec_is_changed_before_its_job_has_counted_the_pod():
+    world = World()
+    world.reconcile()
+    world.add_pod(Step.PLAN, phase="Succeeded", running=False, exit_code=0, message=planned())
+    world.change(seed=7)
+    assert not any(isinstance(action, DeleteJob) for action in world.reconcile().actions)
+    world.reconcile()
+    assert world.status.plan.digest == PLAN and condition(world, "Accepted").reason == "SpecChanged"
+
+
 def test_a_report_that_was_lost_is_made_again():
     world = World()
     world.reconcile()
