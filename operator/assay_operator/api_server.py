@@ -7,7 +7,7 @@ models are left out on purpose: a field of a newer Kubernetes must survive being
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -100,20 +100,34 @@ class ApiServer:
         fields: str = "",
         metadata_only: bool = False,
     ) -> Listing:
-        """All objects that the selectors allow, fetched in pages; of each its metadata alone, when that is enough."""
+        """All objects that the selectors allow; of each its metadata alone, when that is enough."""
+        items: list[Json] = []
+        version = ""
+        async for page in self.pages(resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only):
+            items += page.items
+            version = version or page.version
+        return Listing(tuple(items), version)
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> AsyncIterator[Listing]:
+        """The same, page by page: of thousands of objects no more than one page is in memory at a time."""
         accept = _METADATA if metadata_only else _JSON
         query = {"limit": str(_PAGE)}
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
-        items: list[Json] = []
-        version = ""
         while True:
             page = await self._call("GET", resource.path(namespace), query=query, accept=accept)
-            items += page.get("items") or []
             meta = page.get("metadata") or {}
-            version = version or meta.get("resourceVersion", "")
+            yield Listing(tuple(page.get("items") or ()), meta.get("resourceVersion", ""))
             if not meta.get("continue"):
-                return Listing(tuple(items), version)
+                return
             query["continue"] = meta["continue"]
 
     async def apply(self, resource: Resource, body: Json, *, manager: str, subresource: str | None = None) -> Json:

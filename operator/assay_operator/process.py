@@ -153,22 +153,22 @@ class Process:
         items: list[Raw] = []
         version = ""
         for namespace in self._settings.namespaces or (None,):
-            listing = await self._api.list(EVALJOBS, namespace, metadata_only=True)
-            items += listing.items
-            # The first is the oldest: what came later is not owed.
-            version = version or listing.version
+            async for page in self._api.pages(EVALJOBS, namespace, metadata_only=True):
+                items += [_identity(raw) for raw in page.items]
+                # The first is the oldest: what came later is not owed.
+                version = version or page.version
         return self._watched.listed(items, version)
 
     async def _resync(self) -> None:
         before = _now() - timedelta(seconds=_COMPARE_EVERY)
         labels = f"{MANAGED_BY}={OURS[MANAGED_BY]}"
-        jobs: list[Raw] = []
-        pods: list[Raw] = []
+        alive: set[str] = set()
         for namespace in self._settings.namespaces or (None,):
-            jobs += (await self._api.list(JOBS, namespace, labels=labels, metadata_only=True)).items
-            pods += (await self._api.list(PODS, namespace, labels=labels, metadata_only=True)).items
-        self._watched.sweep(jobs, pods, before)
-        for key in self._watched.all_keys():
+            for resource in (JOBS, PODS) if self._watched.has_children else ():
+                async for page in self._api.pages(resource, namespace, labels=labels, metadata_only=True):
+                    alive |= {raw["metadata"]["uid"] for raw in page.items}
+        self._watched.sweep(alive, before)
+        for key in self._watched.unfinished():
             self._queue.add(key)
 
     async def _serve(self, port: int) -> web.AppRunner:
@@ -199,6 +199,11 @@ class Process:
 def _of_kind(resource: Resource, raw: Raw) -> Raw:
     """An item of a listing, which leaves out what it is."""
     return {**raw, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+def _identity(raw: Raw) -> Raw:
+    """Of an object what tells it from others and from its earlier versions."""
+    return {"metadata": {name: raw["metadata"].get(name) for name in ("namespace", "name", "uid", "resourceVersion")}}
 
 
 def _now() -> datetime:

@@ -1,12 +1,13 @@
 """What the watches have shown: small views of runtimes, Jobs and pods, and whether the watches still tell everything.
 
 The views are hints that say when to look and what pods are up to; whatever is made or removed is decided from live reads.
-A watch that has gone deaf shows nothing, so a periodic listing is compared with what it has told.
+A watch that has gone deaf shows nothing, so a periodic listing is compared with what it has told. Of an EvalJob that has ended
+only those children are kept that have not, so that thousands of finished ones cost next to nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from assay_operator.views import JobView, PodView, job_view, pod_view
 
 Key = tuple[str, str]
 """Namespace and name of an EvalJob."""
+_ENDED = frozenset({"Complete", "Failed"})
+_POD_ENDED = frozenset({"Succeeded", "Failed"})
 Raw = Mapping[str, Any]
 
 
@@ -28,6 +31,7 @@ class Watched:
         self._clock = clock
         self._runtimes: dict[str, ClusterEvalRuntime | None] = {}
         self._evaljobs: dict[str, Key] = {}
+        self._uids: dict[Key, set[str]] = {}
         self._asked: dict[str, tuple[Any, ...]] = {}
         """What of an EvalJob is not the operator's own writing."""
         self._uses: dict[Key, str] = {}
@@ -46,6 +50,7 @@ class Watched:
         self._note(uid, meta, gone=gone)
         if gone:
             self._evaljobs.pop(uid, None)
+            self._uids.get(key, set()).discard(uid)
             self._asked.pop(uid, None)
             self._uses.pop(key, None)
             self.phases.pop(key, None)
@@ -54,8 +59,10 @@ class Watched:
             news = self._asked.get(uid) != asked
             self._asked[uid] = asked
             self._evaljobs[uid] = key
+            self._uids.setdefault(key, set()).add(uid)
             self._uses[key] = ((raw.get("spec") or {}).get("runtimeRef") or {}).get("name", "default")
             self.phases[key] = (raw.get("status") or {}).get("phase") or "Pending"
+            self._drop_what_is_over(uid)
             if not news:
                 return None
         return key
@@ -90,6 +97,7 @@ class Watched:
             views[Step(step)] = job_view(raw)
         if not views:
             self._jobs.pop(uid, None)
+        self._drop_what_is_over(uid)
         return self._evaljobs.get(uid)
 
     def pod(self, raw: Raw, *, gone: bool) -> Key | None:
@@ -102,6 +110,7 @@ class Watched:
             pods[view.uid] = view
         if not pods:
             self._pods.pop(view.job_uid, None)
+        self._drop_what_is_over(view.job_uid)
         return self._evaljobs.get(view.job_uid)
 
     def runtime_named(self, name: str) -> ClusterEvalRuntime | None:
@@ -116,14 +125,23 @@ class Watched:
         """The pods of an EvalJob, oldest first."""
         return in_order(self._pods.get(uid, {}).values())
 
-    def all_keys(self) -> list[Key]:
-        """All EvalJobs."""
-        return list(self._evaljobs.values())
+    def unfinished(self) -> list[Key]:
+        """The EvalJobs with something left to do: they, or a Job of theirs, have not ended, or they are being removed."""
+        return [
+            key
+            for uid, key in self._evaljobs.items()
+            if not self._has_ended(uid) or self._asked[uid][1] is not None or uid in self._jobs
+        ]
+
+    @property
+    def has_children(self) -> bool:
+        """Whether any Job or pod is kept."""
+        return bool(self._jobs or self._pods)
 
     def forget(self, key: Key) -> None:
         """The EvalJob is gone, whether or not a watch told of it."""
-        for uid in [uid for uid, known in self._evaljobs.items() if known == key]:
-            self._evaljobs.pop(uid)
+        for uid in self._uids.pop(key, set()):
+            self._evaljobs.pop(uid, None)
             self._asked.pop(uid, None)
             self._told.pop(uid, None)
             self._behind.pop(uid, None)
@@ -154,9 +172,8 @@ class Watched:
                 owed.append(self._evaljobs[uid])
         return owed
 
-    def sweep(self, jobs: Iterable[Raw], pods: Iterable[Raw], before: datetime) -> None:
-        """Drop views of Jobs and pods that a fresh listing no longer has and that are older than `before`."""
-        alive = {(raw.get("metadata") or {}).get("uid") for raw in (*jobs, *pods)}
+    def sweep(self, alive: Set[str], before: datetime) -> None:
+        """Drop views of Jobs and pods whose uids a fresh listing no longer has and that are older than `before`."""
 
         def is_gone(view: JobView | PodView) -> bool:
             return view.uid not in alive and view.created is not None and view.created < before
@@ -172,6 +189,19 @@ class Watched:
     def age(self) -> float:
         """For how long, in seconds, the watch has owed the oldest change that a listing has shown."""
         return self._clock() - min(self._behind.values(), default=self._clock())
+
+    def _has_ended(self, uid: str) -> bool:
+        return self.phases.get(self._evaljobs.get(uid, ("", ""))) in _ENDED
+
+    def _drop_what_is_over(self, uid: str) -> None:
+        if not self._has_ended(uid):
+            return
+        jobs = {step: view for step, view in self._jobs.pop(uid, {}).items() if not view.finished}
+        pods = {name: view for name, view in self._pods.pop(uid, {}).items() if view.phase not in _POD_ENDED}
+        if jobs:
+            self._jobs[uid] = jobs
+        if pods:
+            self._pods[uid] = pods
 
     def _note(self, uid: str, meta: Raw, *, gone: bool) -> None:
         self._behind.pop(uid, None)

@@ -116,12 +116,45 @@ def test_views_of_what_vanished_unseen_are_dropped_but_young_ones_stay(watched):
     watched.job(child(Step.PLAN), gone=False)
     watched.pod(child(Step.WORK, phase="Running"), gone=False)
     watched.pod(child(Step.REDUCE, "2026-01-01T02:00:00Z", phase="Running"), gone=False)
-    watched.sweep([], [], datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=1))
+    watched.sweep(set(), datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=1))
     assert not watched.jobs_of(UID) and [pod.step for pod in watched.pods_of(UID)] == ["reduce"]
+
+
+def ended(**metadata):
+    raw = evaljob("7")
+    return {**raw, "metadata": raw["metadata"] | metadata, "status": {"phase": "Complete"}}
+
+
+def test_of_an_evaljob_that_has_ended_only_children_that_have_not_are_kept(watched):
+    watched.evaljob(evaljob(), gone=False)
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    watched.job(child(Step.PLAN, **done), gone=False)
+    watched.job(child(Step.WORK), gone=False)
+    watched.pod(child(Step.PLAN, phase="Succeeded"), gone=False)
+    watched.pod(child(Step.WORK, phase="Running"), gone=False)
+    watched.evaljob(ended(), gone=False)
+    assert list(watched.jobs_of(UID)) == [Step.WORK] and [pod.step for pod in watched.pods_of(UID)] == ["work"]
+    watched.job(child(Step.REDUCE, **done), gone=False)
+    assert list(watched.jobs_of(UID)) == [Step.WORK], "what is told later, too"
+    watched.job(child(Step.WORK, **done), gone=False)
+    watched.pod(child(Step.WORK, phase="Failed"), gone=False)
+    assert not watched.has_children
+
+
+def test_a_look_at_everything_leaves_out_what_has_ended_with_all_its_jobs(watched):
+    watched.evaljob(evaljob(), gone=False)
+    assert watched.unfinished() == [KEY]
+    watched.job(child(Step.WORK), gone=False)
+    watched.evaljob(ended(), gone=False)
+    assert watched.unfinished() == [KEY], "its workers have to be stopped"
+    watched.job(child(Step.WORK), gone=True)
+    assert watched.unfinished() == []
+    watched.evaljob(ended(deletionTimestamp="2026-01-01T00:00:00Z"), gone=False)
+    assert watched.unfinished() == [KEY], "its records may have to go"
 
 
 def test_a_forgotten_job_leaves_nothing_behind(watched):
     watched.evaljob(evaljob(), gone=False)
     watched.pod(child(Step.WORK), gone=False)
     watched.forget(KEY)
-    assert watched.all_keys() == [] and not watched.pods_of(UID) and not watched.phases
+    assert watched.unfinished() == [] and not watched.pods_of(UID) and not watched.phases
