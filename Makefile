@@ -17,7 +17,7 @@ KIND_CLUSTER := assay
 KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peer models vllm e2e clean
+.PHONY: help demo test check bench peer models vllm e2e chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
@@ -37,7 +37,7 @@ demo: $(VENV)/demo ## evaluate a small vision-language model on easy-VQA with tw
 	$(BIN)/assay run examples/easy-vqa.yaml --workers 2
 
 test: check $(if $(VLLM_HERE),vllm) ## the checks, and all tests that this machine can run
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/integration/kube
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/integration/kube
 	$(if $(VLLM_HERE),$(VLLM)/bin/python -m pytest -k vllm tests/integration/backends)
 	$(BIN)/python -m pytest tests/integration/kube
 
@@ -78,6 +78,14 @@ e2e: $(VENV)/dev ## the tests on a real cluster, made with kind (needs docker, k
 	kubectl --kubeconfig $(KIND_KUBECONFIG) apply -f examples/kind/s3.yaml
 	ASSAY_E2E=kind ASSAY_KIND_CLUSTER=$(KIND_CLUSTER) KUBECONFIG=$(KIND_KUBECONFIG) TORCH_INDEX_URL=$(TORCH_INDEX_URL) \
 		$(BIN)/python -m pytest tests/e2e
+
+# The same seed gives the same faults in the same order.
+CHAOS_SEED ?= 1
+CHAOS_FAULTS ?= 200
+CHAOS_JOBS ?= 20
+
+chaos: $(VENV)/dev ## a long night for a cluster of two nodes on this machine: pods, nodes, storage and operators die (an hour, root)
+	CHAOS_SEED=$(CHAOS_SEED) CHAOS_FAULTS=$(CHAOS_FAULTS) CHAOS_JOBS=$(CHAOS_JOBS) $(BIN)/python -m pytest tests/e2e/chaos
 
 clean: ## remove the virtual environments and caches, keep runs
 	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

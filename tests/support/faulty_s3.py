@@ -191,8 +191,8 @@ def _read(source: BinaryIO, size: int, *, slowly: bool) -> bytes:
 class FaultyS3:
     """Serves `upstream` on a port of this machine; `script` says what goes wrong with each request."""
 
-    def __init__(self, upstream: Callable[[Request], Reply], silence: float = 2.0) -> None:
-        self.upstream, self.silence = upstream, silence
+    def __init__(self, upstream: Callable[[Request], Reply], silence: float = 2.0, host: str = "127.0.0.1") -> None:
+        self.upstream, self.silence, self._host = upstream, silence, host
         self.script: Script = lambda request: None
         self.requests: list[Request] = []
         self.clock_ahead = timedelta()
@@ -229,14 +229,14 @@ class FaultyS3:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     def __enter__(self) -> FaultyS3:
         self._thread.start()

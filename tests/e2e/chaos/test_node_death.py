@@ -1,0 +1,72 @@
+"""What a node's death costs: the chunks that its pods had open, and the time until it is noticed. `make chaos` measures it."""
+
+import json
+import os
+import time
+from datetime import datetime
+
+import pytest
+
+from support.e2e import endpoint_job, on_a_laptop, results_of, wait_for
+
+SAMPLES, WORKERS, LATENCY = 2400, 4, 0.3
+CHUNK_SECONDS = 25 * LATENCY / (12 / WORKERS)
+"""Of 25 samples, with this worker's share of the 12 requests that the job may have in flight."""
+
+pytestmark = [
+    pytest.mark.timeout(900, func_only=True),
+    pytest.mark.skipif("CHAOS_FAULTS" not in os.environ, reason="a measurement of minutes; `make chaos` runs it"),
+]
+
+
+def test_a_nodes_death_costs_no_more_than_noticing_it_one_chunk_and_one_start_of_a_worker(
+    cluster, lab, s3, ns, storage, stub, operator, tmp_path, capsys
+):
+    if cluster.script is None:
+        pytest.skip("nodes of kind are not failed by these tests")
+    url = stub(latency=LATENCY).url
+    job = {"limit": SAMPLES, "replicas": WORKERS}
+    lab.apply(endpoint_job(url, storage, "calm", **job), ns)
+    lab.wait_for_condition(ns, "calm", "Planned", 120)
+    planned = time.monotonic()
+    wait_for(lambda: committed(lab, ns, "calm"), 120, "the first chunk")
+    start = max(0.0, time.monotonic() - planned - CHUNK_SECONDS)
+    calm = results_of(lab, s3, ns, "calm")
+    manifest = endpoint_job(url, storage, "struck", **job)
+    lab.apply(manifest, ns)
+    wait_for(lambda: committed(lab, ns, "struck") > SAMPLES / 4, 120, "a quarter of the run")
+    cluster.fail_node(2)
+    began = time.monotonic()
+    try:
+        wait_for(lambda: not is_ready(cluster, "node-2"), 60, "the node's death is noticed")
+        noticed = time.monotonic() - began
+        struck = results_of(lab, s3, ns, "struck")
+    finally:
+        cluster.start_node(2)
+    times = {name: seconds(lab.evaljob(ns, name)) for name in ("calm", "struck")}
+    figures = {
+        "calm_s": times["calm"],
+        "struck_s": times["struck"],
+        "noticed_s": round(noticed, 1),
+        "chunk_s": CHUNK_SECONDS,
+        "start_s": round(start, 1),
+    }
+    with capsys.disabled():
+        print("\n" + json.dumps(figures))
+    assert struck == on_a_laptop(manifest, tmp_path) and json.loads(struck)["tasks"] == json.loads(calm)["tasks"]
+    assert times["struck"] - times["calm"] < noticed + CHUNK_SECONDS + start, figures
+
+
+def committed(lab, ns, name):
+    return lab.evaljob(ns, name).get("status", {}).get("progress", {}).get("samplesDone", 0)
+
+
+def is_ready(cluster, node):
+    items = cluster.get("nodes")["items"]
+    last = sorted(items, key=lambda item: item["metadata"]["name"])[-1]
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in last["status"]["conditions"])
+
+
+def seconds(job):
+    began, ended = job["metadata"]["creationTimestamp"], job["status"]["completionTime"]
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
