@@ -127,6 +127,11 @@ class DoomedOperator:
     async def _close(self) -> None:
         await self._session.close()
         await self._runner.cleanup()
+        # Watches that were still being passed on.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
@@ -134,7 +139,7 @@ class DoomedOperator:
             request.method,
             self._upstream + request.raw_path,
             headers=headers,
-            data=await request.read(),
+            data=await request.read() or None,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
             if self._fatal(request.method, request.path, request.query_string) and self._process is not None:
