@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
+EXIT_GATE_FAILED = 3
+"""The run is complete, and a gate failed."""
+EXIT_CANNOT_TELL = 4
+"""The run is complete, no gate failed, and of one it cannot be told."""
 EXIT_SPEC = 64
 EXIT_STOPPED = 75
 

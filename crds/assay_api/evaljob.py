@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from assay_api.backends import BackendName
 from assay_api.base import Spec
+from assay_api.gates import MOST_GATES, Gate
 from assay_api.pods import JobTemplate, SecretKeyRef, SecretRef
 from assay_api.rules import Rule, checked, keyed, refuse_doubles
 from assay_api.servers import ServerRef
@@ -270,6 +271,12 @@ class EvalJobSpec(Spec):
     storage: Storage | None = Field(default=None, description="Where the run is kept; default: the runtime's storage.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Every random choice derives from it.")
     error_policy: ErrorPolicy = Field(default=ErrorPolicy(), description="How failed samples are treated.")
+    gates: list[Gate] = Field(
+        default_factory=list,
+        max_length=MOST_GATES,
+        description="What the scores must reach; the verdicts are in status.gates and the condition GatesPassed.",
+        json_schema_extra=keyed("name"),
+    )
     suspend: bool = Field(default=False, description="Ends the work pods and holds the job; committed chunks are kept.")
     active_deadline_seconds: int | None = Field(
         default=None, ge=1, le=_A_YEAR, description="The job fails when it has taken so many seconds."
@@ -287,8 +294,9 @@ class EvalJobSpec(Spec):
     )
 
     @model_validator(mode="after")
-    def _tasks_are_distinct(self) -> Self:
+    def _names_are_distinct(self) -> Self:
         refuse_doubles("task", [task.name for task in self.tasks])
+        refuse_doubles("gate", [gate.name for gate in self.gates])
         return self
 
 
@@ -310,16 +318,32 @@ _FIXED_ONCE_PLANNED = (
     _fixed_once_planned("chunkSize", "the size of chunks", optional=True),
     _fixed_once_planned("storage", "the storage", optional=True),
     _fixed_once_planned("seed", "the seed"),
+    _fixed_once_planned("gates", "the gates", optional=True),
+)
+
+
+NOT_ITS_OWN_BASELINE = Rule(
+    "!has(self.spec.gates) || self.spec.gates.all(gate, !has(gate.baseline) || !has(gate.baseline.evalJob) || "
+    "gate.baseline.evalJob != self.metadata.name)",
+    "a job cannot be its own baseline; name another EvalJob",
+    ".spec.gates",
 )
 
 
 class EvalJob(Spec):
     """One evaluation of one model."""
 
-    model_config = Spec.model_config | {"json_schema_extra": checked(*_FIXED_ONCE_PLANNED)}
+    model_config = Spec.model_config | {"json_schema_extra": checked(*_FIXED_ONCE_PLANNED, NOT_ITS_OWN_BASELINE)}
 
     api_version: Literal["assay.dev/v1alpha1"] = Field(description="assay.dev/v1alpha1")
     kind: Literal["EvalJob"] = Field(description="EvalJob")
     metadata: ObjectMeta = Field(description="Identity of the job.")
     spec: EvalJobSpec = Field(description="What to evaluate and how.")
     status: EvalJobStatus | None = Field(default=None, description="What the operator observed.")
+
+    @model_validator(mode="after")
+    def _is_not_its_own_baseline(self) -> Self:
+        baselines = (gate.baseline for gate in self.spec.gates)
+        if any(baseline is not None and baseline.eval_job == self.metadata.name for baseline in baselines):
+            raise ValueError(NOT_ITS_OWN_BASELINE.sentence)
+        return self

@@ -100,6 +100,30 @@ class ModelPlan(Record):
     """What moves the low bits of recorded numbers: engine versions, device kind, dtype, threads, batch size, weights."""
 
 
+class BaselinePin(Record):
+    """A finished run, pinned by content: where it lies is in the placement."""
+
+    plan: str
+    """Digest of its plan."""
+    results: str
+    """SHA-256 of its results.json."""
+
+
+class GatePlan(Record):
+    """A gate as it was found to be possible: its metric exists, and its baseline is comparable."""
+
+    name: str
+    task: str
+    """Task or group of this plan."""
+    metric: str
+    filter: str
+    higher_is_better: bool
+    minimum: float | None = None
+    maximum: float | None = None
+    smallest_difference: float | None = None
+    baseline: BaselinePin | None = None
+
+
 class Plan(Record):
     """Everything that defines the numbers of a run."""
 
@@ -113,6 +137,8 @@ class Plan(Record):
     batch_size: int = Field(ge=1)
     """Requests that are handed to the backend together; batches are formed inside a chunk in planned order."""
     determinism: Literal["exact", "best-effort"]
+    gates: tuple[GatePlan, ...] = ()
+    """No number depends on them, but they stand before any number does: with other gates it is another run."""
 
     @cached_property
     def digest(self) -> str:

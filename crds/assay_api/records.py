@@ -196,3 +196,5 @@ class Placement(Record):
     """Further tries of a sample after a passing fault."""
     max_error_rate: float = Field(default=0.0, ge=0, le=1)
     """Share of failed samples above which the reducer writes no results."""
+    baselines: dict[str, str] = Field(default_factory=dict)
+    """Gate → address of its baseline, whose content the plan pins."""

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from assay_api.base import Record
 from assay_api.records import Digest
+from assay_api.verdicts import Verdict
 
 LARGEST = 4096
 """Bytes of one termination message, by the kubelet's limit."""
@@ -45,6 +46,14 @@ class Headline(Record):
     errors: int = Field(default=0, ge=0)
 
 
+class GateWord(Record):
+    """The verdict on one gate; which score it is about, the job says."""
+
+    name: str
+    verdict: Verdict
+    message: str = ""
+
+
 class Reduced(Record):
     """A reducer's last word: what came out, as much of it as fits."""
 
@@ -59,6 +68,8 @@ class Reduced(Record):
     headlines: tuple[Headline, ...] = ()
     omitted: int = Field(default=0, ge=0)
     """Numbers that are in results.json only."""
+    gates: tuple[GateWord, ...] = ()
+    """All of them, whatever else is omitted; messages are cut to what fits."""
 
 
 class Ended(Record):

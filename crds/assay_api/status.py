@@ -11,8 +11,10 @@ from typing import Literal
 from pydantic import Field
 
 from assay_api.base import Spec
+from assay_api.gates import MOST_GATES, GateName
 from assay_api.rules import keyed
 from assay_api.texts import Digest, Figure, LongUri, ShortText
+from assay_api.verdicts import Verdict
 
 
 class Condition(Spec):
@@ -25,6 +27,7 @@ class Condition(Spec):
         "Running",
         "ChunksCommitted",
         "Reduced",
+        "GatesPassed",
         "Complete",
         "Failed",
         "Suspended",
@@ -93,6 +96,16 @@ class HeadlineResult(Spec):
     errors: int = Field(default=0, ge=0, description="Failed samples of the task.")
 
 
+class GateResult(Spec):
+    """The verdict on one gate."""
+
+    name: GateName = Field(description="Name of the gate.")
+    task: ShortText = Field(description="Task or group whose score was judged.")
+    metric: str = Field(max_length=1024, description="Metric, with its filter when the gate names one.")
+    verdict: Verdict = Field(description="passed, failed or cannot tell.")
+    message: str = Field(default="", max_length=4096, description="The verdict in words; gates.json has its figures.")
+
+
 class Summary(Spec):
     """The job in a few words, for the columns of `kubectl get evaljobs`."""
 
@@ -124,5 +137,8 @@ class EvalJobStatus(Spec):
     workers: WorkersStatus | None = Field(default=None, description="Work pods by state.")
     results: list[HeadlineResult] = Field(default_factory=list, max_length=64, description="Headline results.")
     results_omitted: int = Field(default=0, ge=0, description="Results that are in results.json only.")
+    gates: list[GateResult] = Field(
+        default_factory=list, max_length=MOST_GATES, description="Verdicts on gates.", json_schema_extra=keyed("name")
+    )
     results_uri: LongUri | None = Field(default=None, description="Where results.json lies.")
     results_digest: Digest | None = Field(default=None, description="SHA-256 of results.json.")

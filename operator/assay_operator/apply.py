@@ -103,7 +103,7 @@ class Applier:
         if seen.runtime is None:
             return
         try:
-            await self._api.apply(JOBS, render(step, job, seen.runtime), manager=MANAGER)
+            await self._api.apply(JOBS, render(step, job, seen.runtime, seen.baselines), manager=MANAGER)
         except ApiError as error:
             if step is Step.DELETE and _TERMINATING in error.causes:
                 # Nothing can be started in a namespace that goes; holding the object would hold the namespace for ever.

@@ -10,11 +10,13 @@ from assay_api.status import Condition
 
 Truth = Literal["True", "False", "Unknown"]
 Kind = Literal[
-    "Accepted", "Planned", "QuotaReserved", "Running", "ChunksCommitted", "Reduced", "Complete", "Failed", "Suspended"
-]
+    "Accepted", "Planned", "QuotaReserved", "Running", "ChunksCommitted", "Reduced", "GatesPassed", "Complete", "Failed",
+    "Suspended",
+]  # fmt: skip
 
 ORDER: tuple[Kind, ...] = (
-    "Accepted", "Planned", "QuotaReserved", "Running", "ChunksCommitted", "Reduced", "Complete", "Failed", "Suspended",
+    "Accepted", "Planned", "QuotaReserved", "Running", "ChunksCommitted", "Reduced", "GatesPassed", "Complete", "Failed",
+    "Suspended",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from assay_api.status import Summary
 from assay_operator.accept import refuse
 from assay_operator.actions import CreateJob, DeleteEvalJob, DeleteJob, SetFinalizer
+from assay_operator.baselines import refuse_baselines
 from assay_operator.conditions import Conditions, Kind, is_true
 from assay_operator.diagnose import Trouble
 from assay_operator.draft import Decision, Draft, stop_everything
@@ -67,6 +68,10 @@ def has_ended(seen: Observed) -> bool:
 
 def _accept(draft: Draft) -> None:
     refusal = refuse(draft.seen.job, draft.seen.runtime)
+    if refusal is None and draft.plan is None:
+        refusal = refuse_baselines(draft.seen.job, draft.seen.baselines)
+        # What becomes of another job is no event of this one.
+        draft.look_again(_TRY_AGAIN) if refusal else None
     draft.refused = refusal is not None
     if refusal is not None:
         draft.conditions.set("Accepted", "False", refusal.reason, refusal.message)

@@ -72,10 +72,10 @@ class Draft:
         if self.spec.ttl_seconds_after_finished is not None:
             self.look_again(self.spec.ttl_seconds_after_finished)
 
-    def complete(self) -> None:
-        """End the job well."""
+    def complete(self, note: str) -> None:
+        """End the job well; `note` is what a person should know all the same."""
         self.conditions.set("Complete", "True", "ResultsWritten")
-        self._completed, self._phase, self.note = self.now, "Complete", ""
+        self._completed, self._phase, self.note = self.now, "Complete", note
         if self.spec.ttl_seconds_after_finished is not None:
             self.look_again(self.spec.ttl_seconds_after_finished)
 

@@ -56,7 +56,7 @@ def selector(uid: str) -> str:
 
 def spec_digest(spec: EvalJobSpec) -> str:
     """Digest of what the plan is made from: changing it after planning cannot have an effect."""
-    defining = {"model", "tasks", "task_sources", "chunk_size", "seed"}
+    defining = {"model", "tasks", "task_sources", "chunk_size", "seed", "gates"}
     return sha256(canonical(spec.model_dump(mode="json", include=defining, exclude_none=True)))
 
 

@@ -13,7 +13,9 @@ from assay_api.errors import SpecError, from_validation
 from assay_api.evaljob import EvalJob
 from assay_api.reports import Planned, Reduced, read_report
 from assay_api.status import EvalJobStatus
-from assay_operator.api_server import EVENTS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator import baselines
+from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator.baselines import Baselines
 from assay_operator.conditions import is_true
 from assay_operator.decide import has_ended
 from assay_operator.diagnose import QUIET_SECONDS, is_silent
@@ -79,6 +81,7 @@ class Observer:
             if work and not work.finished
             else None,
             workload=await self._workload(job, work),
+            baselines=await self._baselines(seen),
         )
 
     async def _namespace_ends(self, seen: Observed) -> bool:
@@ -153,6 +156,14 @@ class Observer:
             if events:
                 found[uid] = str(max(events, key=_last_seen).get("message", ""))
         return found
+
+    async def _baselines(self, seen: Observed) -> Baselines:
+        """The EvalJobs that the gates name, while a planner may have to be told of them."""
+        if seen.status.plan is not None or seen.deleting:
+            return {}
+        namespace = seen.job.metadata.namespace
+        found = {name: await self._api.get(EVALJOBS, namespace, name) for name in baselines.names(seen.job.spec)}
+        return {name: baselines.baseline_job(raw) for name, raw in found.items() if raw is not None}
 
     async def _workload(self, job: EvalJob, work: JobView | None) -> WorkloadView | None:
         if job.spec.queue_name is None or work is None or work.finished:

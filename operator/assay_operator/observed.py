@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from assay_api.evaljob import EvalJob
 from assay_api.runtime import ClusterEvalRuntime
 from assay_api.status import EvalJobStatus, ProgressStatus
+from assay_operator.baselines import Baselines
 from assay_operator.names import FINALIZER, Step
 from assay_operator.views import JobView, PodView, WorkloadView
 
@@ -34,6 +35,8 @@ class Observed:
     progress: ProgressStatus | None = None
     """As a worker told it, when one was asked."""
     workload: WorkloadView | None = None
+    baselines: Baselines = field(default_factory=dict)
+    """EvalJobs that the gates name; looked at until the job is planned."""
 
     @property
     def finalizer(self) -> bool:

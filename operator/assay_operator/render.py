@@ -8,6 +8,7 @@ from assay_api.errors import EXIT_SPEC, EXIT_STOPPED
 from assay_api.evaljob import GROUP, VERSION, EvalJob
 from assay_api.runtime import ClusterEvalRuntime
 from assay_operator.accept import effective_storage
+from assay_operator.baselines import Baselines, resolved
 from assay_operator.names import (
     INPUT_DIGEST,
     SPEC_DIGEST,
@@ -31,11 +32,12 @@ _REMOVAL_DEADLINE = 600
 Manifest = dict[str, Any]
 
 
-def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
+def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, baselines: Baselines) -> Manifest:
     """The Job that does `step` for `job`.
 
     Args:
         job: with the metadata and status of the live object.
+        baselines: the EvalJobs that its gates name, for the planner.
     """
     uid, name = job.metadata.uid or "", job.metadata.name
     tags = labels(name, uid, step)
@@ -52,7 +54,7 @@ def render(step: Step, job: EvalJob, runtime: ClusterEvalRuntime) -> Manifest:
     spec: Manifest = {"backoffLimit": RETRIES, "podReplacementPolicy": "TerminatingOrFailed"}
     match step:
         case Step.PLAN:
-            annotations |= plan_annotations(job, runtime)
+            annotations |= plan_annotations(resolved(job, baselines), runtime)
             storage = effective_storage(job, runtime.spec)
             meta["annotations"] = {
                 SPEC_DIGEST: spec_digest(job.spec),

@@ -17,6 +17,7 @@ from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
 from assay_operator.diagnose import Trouble, ended_trouble, is_final, what_hinders, why_failed
 from assay_operator.draft import Draft
+from assay_operator.gates import note_of_gates, tell_gates
 from assay_operator.names import Step, input_digest, spec_digest
 from assay_operator.views import JobView, PodView
 
@@ -110,7 +111,8 @@ def reduce_stage(draft: Draft) -> None:
         "results_uri": f"{draft.plan.run_uri}/{layout.RESULTS}",
         "results_digest": report.results,
     }
-    draft.complete()
+    tell_gates(draft, report.gates)
+    draft.complete(note_of_gates(report.gates))
 
 
 def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> R | None:

@@ -80,6 +80,8 @@ def _telling(condition: Condition, status: EvalJobStatus) -> Telling | None:
             return Telling(False, "Running", message or "Workers run.")
         case "ChunksCommitted" if holds:
             return Telling(False, "ChunksCommitted", message)
+        case "GatesPassed":
+            return Telling(not holds, "GatesPassed" if holds else condition.reason, message)
         case "Suspended":
             return Telling(False, "Suspended" if holds else "Resumed", message)
         case "QuotaReserved":

@@ -230,3 +230,26 @@ def test_submitting_waits_for_the_outcome_and_shows_it(lab, ns, storage, stub, t
         [*command, "logs", "sent", "-n", ns], env=lab.cluster.env, capture_output=True, text=True, timeout=60
     )
     assert "plan" in logs.stdout and "chunk easy_vqa/000000" in logs.stdout
+
+
+def test_a_gate_waits_for_its_baseline_and_its_verdict_is_what_submitting_ends_with(lab, ns, storage, stub, tmp_path):
+    endpoint = stub()
+    score = {"task": "easy_vqa", "metric": "exact_match"}
+    gates = [
+        {"name": "drop", **score, "baseline": {"evalJob": "base"}, "smallestDifference": 0.1},
+        {"name": "high", **score, "minimum": 0.99},
+    ]
+    path = tmp_path / "judged.yaml"
+    path.write_text(json.dumps(endpoint_job(endpoint.url, storage, "judged", limit=50, gates=gates)))
+    lab.apply(path, ns)
+    wait_for(lambda: "no EvalJob base" in columns(lab, ns, "judged"), 30, "the note about the baseline")
+    assert not lab.pods(ns)
+    lab.apply(endpoint_job(endpoint.url, storage, "base", limit=50), ns)
+    command = [sys.executable, "-m", "assay_runner", "submit", str(path), "--wait", "-n", ns]
+    done = subprocess.run(command, env=lab.cluster.env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "gate drop: passed." in done.stdout and "gate high: failed." in done.stdout
+    status = lab.evaljob(ns, "judged")["status"]
+    assert status["phase"] == "Complete" and [gate["verdict"] for gate in status["gates"]] == ["passed", "failed"]
+    assert lab.condition(ns, "judged", "GatesPassed")["reason"] == "GateFailed"
+    assert ("Warning", "GateFailed") in [(kind, reason) for kind, reason, _ in lab.events(ns, "judged")]

@@ -21,6 +21,7 @@ from assay_operator.actions import (
     SetJob,
     SetWorkload,
 )
+from assay_operator.baselines import BaselineJob
 from assay_operator.decide import decide
 from assay_operator.draft import Decision
 from assay_operator.names import FINALIZER, Step, child_name, input_digest, spec_digest, template_digest
@@ -71,10 +72,11 @@ def planned(**changes: Any) -> str:
     return told.model_copy(update=changes).encode().decode()
 
 
-def reduced() -> str:
+def reduced(**changes: Any) -> str:
     """The last word of a reducer."""
     row = Headline(task="easy_vqa", metric="exact_match", value="0.9994", stderr="0.0005", n=100)
-    return Reduced(plan=PLAN, results=RESULTS, samples=100, errors=2, headlines=(row,)).encode().decode()
+    told = Reduced(plan=PLAN, results=RESULTS, samples=100, errors=2, headlines=(row,))
+    return told.model_copy(update=changes).encode().decode()
 
 
 def ended(kind: str, message: str, code: int = 1) -> str:
@@ -96,6 +98,7 @@ class World:
     jobs: dict[Step, JobView] = field(default_factory=dict)
     pods: dict[str, PodView] = field(default_factory=dict)
     workload: WorkloadView | None = None
+    baselines: dict[str, BaselineJob] = field(default_factory=dict)
     now: datetime = START
     made: list[Step] = field(default_factory=list)
     """Jobs that were really created, in order."""
@@ -117,6 +120,7 @@ class World:
             jobs=dict(self.jobs),
             pods=tuple(self.pods.values()),
             workload=self.workload,
+            baselines=dict(self.baselines),
         )
         return seen, self.version
 

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from assay_api import evaljob, pods, runtime, servers, texts
+from assay_api import evaljob, gates, pods, runtime, servers, texts
 
 JOB: dict[str, Any] = {
     "apiVersion": "assay.dev/v1alpha1",
@@ -192,6 +192,90 @@ JOBS = [
     job("a secret in the clear", "spec.storage.secretKey", storage={"uri": "s3://b", "secretKey": "k"}),
     job("a negative seed", "spec.seed", seed=-1),
     job("a seed that does not fit", "spec.seed", "4294967295", seed=2**32),
+    *(
+        job(
+            what,
+            f"spec.gates[0]{field}",
+            *words,
+            laptop=laptop,
+            gates=[{"name": "g", "task": "t", "metric": "m"} | gate],
+        )
+        for what, field, words, laptop, gate in (
+            ("a gate without a criterion", "", (gates.ONE_CRITERION.sentence,), None, {}),
+            ("a gate with two", "", (gates.ONE_CRITERION.sentence,), None, {"minimum": 0.1, "maximum": 0.2}),
+            (
+                "a baseline without a difference that matters",
+                "",
+                (gates.BASELINE_HAS_DIFFERENCE.sentence,),
+                None,
+                {"baseline": {"evalJob": "base"}},
+            ),
+            (
+                "a difference without a baseline",
+                "",
+                (gates.BASELINE_HAS_DIFFERENCE.sentence,),
+                None,
+                {"minimum": 0.1, "smallestDifference": 0.1},
+            ),
+            (
+                "a difference of nothing",
+                ".smallestDifference",
+                (),
+                None,
+                {"baseline": {"evalJob": "base"}, "smallestDifference": 0},
+            ),
+            (
+                "a baseline of nothing",
+                ".baseline",
+                (gates.ONE_BASELINE.sentence,),
+                None,
+                {"baseline": {}, "smallestDifference": 0.1},
+            ),
+            (
+                "a baseline of two kinds",
+                ".baseline",
+                (gates.ONE_BASELINE.sentence,),
+                None,
+                {"baseline": {"run": "s3://a/b/c/d", "evalJob": "base"}, "smallestDifference": 0.1},
+            ),
+            (
+                "a baseline relative to a manifest",
+                ".baseline.run",
+                ("pods cannot read a relative folder",),
+                (),
+                {"baseline": {"run": "runs/default/base/1"}, "smallestDifference": 0.1},
+            ),
+            ("a gate's name that cannot be", ".name", (), None, {"name": "A gate", "minimum": 0.1}),
+        )
+    ),
+    job(
+        "a gate twice",
+        "spec.gates[1]",
+        "Duplicate",
+        laptop=("gate g is listed twice",),
+        gates=[{"name": "g", "task": "t", "metric": "m", "minimum": 0.1}] * 2,
+    ),
+    job(
+        "too many gates",
+        "spec.gates",
+        "32",
+        gates=[{"name": f"g{n}", "task": "t", "metric": "m", "minimum": 0.1} for n in range(33)],
+    ),
+    job(
+        "a job that is its own baseline",
+        "spec.gates",
+        evaljob.NOT_ITS_OWN_BASELINE.sentence,
+        laptop=(evaljob.NOT_ITS_OWN_BASELINE.sentence,),
+        gates=[
+            {
+                "name": "g",
+                "task": "t",
+                "metric": "m",
+                "smallestDifference": 0.1,
+                "baseline": {"evalJob": JOB["metadata"]["name"]},
+            }
+        ],
+    ),
     job("no replicas", "spec.replicas", replicas=0),
     job("too many replicas", "spec.replicas", "1000", replicas=1001),
     job("replicas in words", "spec.replicas", "integer", replicas="three"),

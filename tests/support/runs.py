@@ -19,6 +19,7 @@ import yaml
 from assay_api.evaljob import EvalJob
 from assay_api.plan import Plan
 from assay_runner.backends.base import Batch, Description, Request, Response, ResponseError
+from assay_runner.gates.plan import plan_gates
 from assay_runner.manifest import parse_job
 from assay_runner.plan.planner import PlannerSettings, make_plan
 from assay_runner.plan.write import committing_store, write_run
@@ -196,6 +197,7 @@ def planned(
         root,
         PlannerSettings(scratch, in_place=root.uri.startswith("file:")),
         lambda: description,
+        plan_gates,
     )
     part = Prefixed(root, f"default/colours/{run}/")
     write_run(part, made.plan, made.placement)
@@ -296,8 +298,9 @@ def worker(
 
 def results_bytes(run: Run) -> bytes:
     """The bytes of results.json after a reduction."""
+    from assay_runner.gates.judge import judge_run
     from assay_runner.reduce.reducer import reduce_run
 
     _, probed = committing_store(run.store)
-    reduce_run(run.root, run.store, probed)
+    reduce_run(run.root, run.store, probed, judge_run)
     return run.store.get("results.json")

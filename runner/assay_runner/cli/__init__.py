@@ -21,6 +21,7 @@ _RUNS_TASK_CODE = ("run", "plan", "work", "reduce", "compare")
 _EXIT_STOPPED = 75
 """As in `assay_api.errors`, which takes a tenth of a second to import."""
 _EXIT_CODES = "exit codes: 0 done; 1 failed; 64 the manifest or a task is wrong; 75 stopped, may be resumed"
+_WITH_GATES = f"{_EXIT_CODES}; when the job has gates: 3 one failed; 4 none failed, and of one it cannot be told"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,13 +33,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     run = commands.add_parser(
-        "run", help="plan, work and reduce on this machine; run again, it resumes", epilog=_EXIT_CODES
+        "run", help="plan, work and reduce on this machine; run again, it resumes", epilog=_WITH_GATES
     )
     run.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
     run.add_argument(
         "--workers", type=_positive, metavar="N", help="worker processes (default: what this machine can use)"
     )
-    run.add_argument("--json", action="store_true", help="results.json on stdout instead of a table")
+    run.add_argument("--json", action="store_true", help="results.json, and gates.json if any, on stdout; no table")
     _planning(run)
 
     plan = commands.add_parser("plan", help="resolve tasks, pin and stage data, write plan.json", epilog=_EXIT_CODES)
@@ -92,14 +93,14 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="RUN", help="address of the candidate, B; differences are B − A")
     compare.add_argument("--json", action="store_true", help="the comparison as JSON instead of a table")
 
-    submit = commands.add_parser("submit", help="apply a manifest to the cluster", epilog=_EXIT_CODES)
+    submit = commands.add_parser("submit", help="apply a manifest to the cluster", epilog=_WITH_GATES)
     submit.add_argument("file", metavar="FILE", help="manifest with one EvalJob")
     submit.add_argument(
         "--wait", action="store_true", help="stay until the job has ended; its outcome is the exit code"
     )
     _on_a_cluster(submit)
 
-    status = commands.add_parser("status", help="how an EvalJob on the cluster is going", epilog=_EXIT_CODES)
+    status = commands.add_parser("status", help="how an EvalJob on the cluster is going", epilog=_WITH_GATES)
     status.add_argument("name", metavar="NAME", help="name of the EvalJob")
     status.add_argument("--watch", action="store_true", help="stay and show changes until the job has ended")
     _on_a_cluster(status)

@@ -21,6 +21,7 @@ _DOCUMENTS = (
     layout.STORAGE,
     layout.PLACEMENT,
     layout.RESULTS,
+    layout.GATES,
     layout.RUN,
     layout.SAMPLES,
     layout.REPORT,

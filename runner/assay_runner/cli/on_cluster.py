@@ -8,7 +8,8 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from assay_api.errors import EXIT_DONE, AssayError
+from assay_api.errors import AssayError
+from assay_runner.cli.verdicts import print_verdicts
 from assay_runner.cluster.client import Cluster, connect
 from assay_runner.cluster.display import Display
 from assay_runner.cluster.job import Job, Outcome
@@ -56,24 +57,25 @@ def stay(place: Place, job: Job, *, whole: bool) -> tuple[Job, Outcome] | None:
 
 
 def demand_success(place: Place, job: Job, ended: Outcome) -> None:
-    """Return when the job ended well.
+    """Return when the job is complete, whatever the verdicts on its gates.
 
     Raises:
-        AssayError: it did not; the exit code is the outcome's.
+        AssayError: it failed; the exit code is the outcome's.
     """
-    if ended.code != EXIT_DONE:
+    if not job.condition("Complete"):
         error = AssayError(f"{ended.sentence}\nits pods' last words:\n  {place.command('logs', job.name)}")
         error.exit_code = ended.code
         raise error
 
 
 def print_results(job: Job) -> None:
-    """The headline table, and where the rest lies."""
+    """The headline table, the verdicts on gates, and where the rest lies."""
     from rich.console import Console
 
     if job.status.results:
         # A pipe has no width: the table keeps its own, so that programs and logs get whole lines.
         Console(width=None if sys.stdout.isatty() else 120).print(results_table(job))
+    print_verdicts((gate.name, gate.verdict, gate.message) for gate in job.status.gates)
     for line in after_results(job):
         print(line)
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from assay_api.errors import EXIT_DONE
+from assay_api.plan import GatePlan
 from assay_api.reports import Planned
 from assay_runner.cli.prepare import Prepared, prepare
 from assay_runner.cli.report import write_report
@@ -61,9 +62,19 @@ def _table(prepared: Prepared) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     pins = ", ".join(f"{name} {_short(value)}" for name, value in sorted(plan.model.pins.items()))
     print(f"model: {plan.model.name} on {plan.model.backend} ({pins})")
+    for gate in plan.gates:
+        print(f"gate {gate.name}: {_asked(gate)}")
     print(f"determinism: {plan.determinism}; storage: {prepared.probed.mode} ({prepared.probed.reason})")
     print(f"total: {plan.samples:,} samples in {plan.chunks} chunks; plan {plan.digest}")
     print(f"run: {prepared.uri}")
+
+
+def _asked(gate: GatePlan) -> str:
+    name = f"{gate.task} {gate.metric}" + ("" if gate.filter == "none" else f" ({gate.filter})")
+    if gate.baseline is not None:
+        results = gate.baseline.results[:12]
+        return f"{name} not worse by {gate.smallest_difference:g} than in the run with results {results}"
+    return f"{name} at least {gate.minimum:g}" if gate.minimum is not None else f"{name} at most {gate.maximum:g}"
 
 
 def _short(value: object) -> str:

@@ -21,6 +21,7 @@ from assay_runner.backends.base import Description
 from assay_runner.backends.registry import describe, preflight
 from assay_runner.cli.cache import model_cache
 from assay_runner.cores import usable_cores
+from assay_runner.gates.on_demand import plan_gates
 from assay_runner.manifest import read_manifest
 from assay_runner.plan.planner import PlannerSettings, located_model, make_plan
 from assay_runner.plan.write import write_run
@@ -83,7 +84,7 @@ def prepare(options: argparse.Namespace, settled: Callable[[EvalJob], None] = la
             in_place=root.uri.startswith("file:") and config_maps is None,
             config_maps=config_maps,
         )
-        planned = make_plan(job, manifest, root, settings, look_at_the_model)
+        planned = make_plan(job, manifest, root, settings, look_at_the_model, plan_gates)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     store = Prefixed(root, f"{job_folder}{_run_id(job, planned.plan)}/")

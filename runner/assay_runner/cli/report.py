@@ -13,9 +13,11 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
+from assay_api.base import canonical
 from assay_api.errors import EXIT_FAILED, AssayError
-from assay_api.reports import LARGEST, Ended, Headline, Reduced, Report
+from assay_api.reports import LARGEST, Ended, GateWord, Headline, Reduced, Report
 from assay_api.results import MetricResult, Results, RunReport
+from assay_api.verdicts import Gates
 
 _LONGEST_KIND = 128
 
@@ -49,8 +51,9 @@ def ended(error: BaseException) -> Ended:
     return cut(bisect_right(range(len(message)), LARGEST, key=lambda length: len(cut(length).encode())) - 1)
 
 
-def reduced(results: Results, run: RunReport, digest: str) -> Reduced:
-    """What came out: as many headlines, in the order of the results, as fit; the rest is counted."""
+def reduced(results: Results, run: RunReport, digest: str, gates: Gates | None = None) -> Reduced:
+    """What came out: every verdict, its message cut to a fair part of half the room, then as many headlines, in the order
+    of the results, as fit; the rest is counted."""
     every = list(headlines(results))
     report = Reduced(
         plan=results.plan,
@@ -61,6 +64,8 @@ def reduced(results: Results, run: RunReport, digest: str) -> Reduced:
         tokens_out=run.tokens_out,
         omitted=len(every),
     )
+    if gates is not None:
+        report = report.model_copy(update={"gates": _words(gates, LARGEST - len(report.encode()))})
     room = LARGEST - len(report.encode())
     kept: list[Headline] = []
     for headline in every:
@@ -69,6 +74,31 @@ def reduced(results: Results, run: RunReport, digest: str) -> Reduced:
             break
         kept.append(headline)
     return report.model_copy(update={"headlines": tuple(kept), "omitted": len(every) - len(kept)})
+
+
+def _words(gates: Gates, room: int) -> tuple[GateWord, ...]:
+    """The verdicts with as much of their messages as half of the `room` holds that is left beside the bare ones."""
+    bare = [GateWord(name=one.name, verdict=one.verdict) for one in gates.verdicts]
+    part = (room - sum(len(word.encode()) for word in bare)) // 2 // len(bare)
+    return tuple(
+        word.model_copy(update={"message": _cut(_clean(one.message), part)})
+        for word, one in zip(bare, gates.verdicts, strict=True)
+    )
+
+
+def _cut(text: str, size: int) -> str:
+    """As much of the text as takes `size` bytes in JSON."""
+
+    def bytes_of(length: int) -> int:
+        return len(canonical(_shortened(text, length))) - 2
+
+    if bytes_of(len(text)) <= size:
+        return text
+    return _shortened(text, max(0, bisect_right(range(len(text)), size, key=bytes_of) - 1))
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if length >= len(text) else f"{text[:length]}…" if length else ""
 
 
 def headlines(results: Results) -> Iterator[Headline]:

@@ -10,7 +10,10 @@ from assay_api import layout
 from assay_api.base import sha256
 from assay_api.errors import EXIT_DONE, Corrupt, Incomplete
 from assay_api.results import MetricResult, Results, RunReport
+from assay_api.verdicts import exit_code
 from assay_runner.cli import garbage
+from assay_runner.cli.verdicts import print_verdicts
+from assay_runner.reduce.verdicts import stored_gates
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.store.open import open_store
 from assay_runner.store.prefixed import Prefixed
@@ -22,6 +25,7 @@ def reduce(options: argparse.Namespace) -> int:
     Raises:
         Refused: the store does not hold exactly what was planned; no results were written.
     """
+    from assay_runner.gates.on_demand import judge_run
     from assay_runner.plan.write import committing_store
     from assay_runner.reduce.reducer import reduce_run
 
@@ -29,13 +33,13 @@ def reduce(options: argparse.Namespace) -> int:
     uri, prefix = layout.split_run(options.run)
     root = open_store(uri, None)
     store, probed = committing_store(Prefixed(root, prefix))
-    results = reduce_run(root, store, probed, max_error_rate=options.max_error_rate)
+    results = reduce_run(root, store, probed, judge_run, max_error_rate=options.max_error_rate)
     show(store, options.run, as_json=options.json)
     if options.report:
         from assay_runner.cli.report import reduced, write_report
 
         run = RunReport.decode(store.get(layout.RUN), store.location(layout.RUN))
-        write_report(options, reduced(results, run, sha256(results.encode())))
+        write_report(options, reduced(results, run, sha256(results.encode()), stored_gates(store)))
     return EXIT_DONE
 
 
@@ -46,7 +50,8 @@ def results(options: argparse.Namespace) -> int:
 
         return results_of_job(options)
     uri, prefix = layout.split_run(options.run)
-    return show(Prefixed(open_store(uri, None), prefix), options.run, as_json=options.json)
+    show(Prefixed(open_store(uri, None), prefix), options.run, as_json=options.json)
+    return EXIT_DONE
 
 
 def _names_a_job(options: argparse.Namespace) -> bool:
@@ -55,7 +60,9 @@ def _names_a_job(options: argparse.Namespace) -> bool:
 
 
 def show(store: Store, run: str, *, as_json: bool) -> int:
-    """Print results.json as it is, or as a table.
+    """Print results.json as it is, or as a table with the verdicts on gates below it.
+
+    Returns the exit code of someone who has waited for the verdicts.
 
     Raises:
         Incomplete: the run has no results.
@@ -66,17 +73,20 @@ def show(store: Store, run: str, *, as_json: bool) -> int:
         raise Incomplete(
             f"{run} has no results yet; finish it with `assay run`, or `assay work` and `assay reduce`."
         ) from error
-    report = _report(store)
+    report, gates = _report(store), stored_gates(store)
+    code = exit_code(one.verdict for one in gates.verdicts) if gates else EXIT_DONE
     if as_json:
         print(report, file=sys.stderr)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-        return EXIT_DONE
+        return code
     _table(Results.decode(data, store.location(layout.RESULTS)))
+    if gates:
+        print_verdicts((one.name, one.verdict, one.message) for one in gates.verdicts)
     print(f"results: {store.location(layout.RESULTS)}")
     print(f"samples: {store.location(layout.SAMPLES)}")
     print(report, file=sys.stderr if report.startswith("assay: ") else sys.stdout)
-    return EXIT_DONE
+    return code
 
 
 def _report(store: Store) -> str:

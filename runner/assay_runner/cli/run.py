@@ -20,8 +20,10 @@ from assay_runner.cli.supervise import Supervisor
 from assay_runner.cli.worker_process import LOCAL
 from assay_runner.cores import usable_cores
 from assay_runner.duration import duration
+from assay_runner.gates.on_demand import judge_run
 from assay_runner.plan.write import committing_store
 from assay_runner.reduce.reducer import reduce_run
+from assay_runner.reduce.verdicts import stored_gates
 from assay_runner.store.base import NotFoundInStore
 from assay_runner.work.board import read_progress
 
@@ -30,7 +32,7 @@ _IN_FLIGHT = 32
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate, print the results, and return the exit code.
+    """Evaluate, print the results, and return the exit code, which tells the verdicts on gates.
 
     Raises:
         Failed: working failed; the exit code is that of the worker that decided it.
@@ -46,7 +48,7 @@ def _run(options: argparse.Namespace, supervisor: Supervisor, started: float) ->
     prepared = prepare(options, lambda job: supervisor.start_ahead(options.workers or _workers_at_first(job)))
     if _finished(prepared):
         _say(f"This run is already complete: {prepared.uri}")
-        return show(prepared.store, prepared.uri, as_json=options.json)
+        return _show(prepared, as_json=options.json)
     workers = options.workers or _default_workers(prepared)
     plan = prepared.plan
     _say(f"{plan.job}: {plan.samples:,} samples in {plan.chunks} chunks, {workers} worker{'s' * (workers > 1)}")
@@ -64,9 +66,17 @@ def _run(options: argparse.Namespace, supervisor: Supervisor, started: float) ->
         raise
     garbage.seldom()
     store, probed = committing_store(prepared.store)
-    reduce_run(prepared.root, store, probed, wall_seconds=time.monotonic() - started)
+    reduce_run(prepared.root, store, probed, judge_run, wall_seconds=time.monotonic() - started)
     _say(f"done in {duration(time.monotonic() - started)}")
-    return show(prepared.store, prepared.uri, as_json=options.json)
+    return _show(prepared, as_json=options.json)
+
+
+def _show(prepared: Prepared, *, as_json: bool) -> int:
+    code = show(prepared.store, prepared.uri, as_json=as_json)
+    if as_json and (gates := stored_gates(prepared.store)):
+        sys.stdout.buffer.write(gates.encode())
+        sys.stdout.buffer.flush()
+    return code
 
 
 def _work(prepared: Prepared, workers: int, supervisor: Supervisor) -> None:
@@ -89,8 +99,9 @@ def _forget_the_dead(prepared: Prepared) -> None:
 
 
 def _finished(prepared: Prepared) -> bool:
+    """Whether what is written last is there."""
     try:
-        prepared.store.get(layout.RESULTS)
+        prepared.store.get(layout.GATES if prepared.plan.gates else layout.RESULTS)
     except NotFoundInStore:
         return False
     return True

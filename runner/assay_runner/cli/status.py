@@ -30,7 +30,7 @@ def status(options: argparse.Namespace) -> int:
     job, ended = seen
     _print(job)
     demand_success(place, job, ended)
-    return EXIT_DONE
+    return ended.code
 
 
 def results_of_job(options: argparse.Namespace) -> int:

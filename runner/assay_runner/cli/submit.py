@@ -46,7 +46,7 @@ def submit(options: argparse.Namespace) -> int:
     demand_success(place, job, ended)
     say(ended.sentence)
     print_results(job)
-    return EXIT_DONE
+    return ended.code
 
 
 def cancel(options: argparse.Namespace) -> int:

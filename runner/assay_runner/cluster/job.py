@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from assay_api.errors import EXIT_DONE, EXIT_FAILED, EXIT_SPEC, Failed
+from assay_api.errors import EXIT_FAILED, EXIT_SPEC, Failed
 from assay_api.status import Condition, EvalJobStatus
+from assay_api.verdicts import exit_code
 
 _WRONG_SPEC = frozenset({"SpecError", "AggregationError"})
 """Reasons of a failure that only another manifest or task can mend: the errors that end a command with 64."""
@@ -78,13 +79,15 @@ class Outcome:
     """How a job ended, for the shell and for the person."""
 
     code: int
+    """Of a complete job the one that tells the verdicts on its gates."""
     sentence: str
 
 
 def outcome(job: Job) -> Outcome | None:
     """How the job ended, or None when it has not."""
     if complete := job.condition("Complete"):
-        return Outcome(EXIT_DONE, complete.message or f"{job.title} is complete.")
+        code = exit_code(gate.verdict for gate in job.status.gates)
+        return Outcome(code, complete.message or f"{job.title} is complete.")
     if failed := job.condition("Failed"):
         code = EXIT_SPEC if failed.reason in _WRONG_SPEC else EXIT_FAILED
         return Outcome(code, f"{job.title} failed: {failed.message or failed.reason}")

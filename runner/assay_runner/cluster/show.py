@@ -152,8 +152,9 @@ def _plan(job: Job) -> str:
 
 
 def _matters(condition: Condition, *, ended: bool) -> bool:
-    """Whether a person need see it: all that holds or is unknown, and of the rest what is still to come and says why."""
-    if condition.status == "False":
+    """Whether a person need see it: all that holds or is unknown, gates that did not pass, and of the rest what is still to
+    come and says why."""
+    if condition.status == "False" and condition.type != "GatesPassed":
         return not ended and bool(condition.message) and condition.type not in _CALM_WHEN_FALSE
     return True
 

@@ -7,7 +7,7 @@ settings, seed, chunk size) may differ; where it moves answers by itself, it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -50,10 +50,7 @@ def common_tasks(a: Plan, b: Plan) -> tuple[str, ...]:
         raise Incomparable(
             f"The runs cannot be compared: they have no task in common; A has {_names(a)}, B has {_names(b)}."
         )
-    wrong = [
-        f"task {name}: {difference}" for name in common for difference in _differences(a, b, a.task(name), b.task(name))
-    ]
-    if wrong:
+    if wrong := differences(a, b, common):
         raise Incomparable(
             f"The runs cannot be compared, for they differ (A against B) in more than the model: {'; '.join(wrong)}. "
             "Run both models with the same limit, task files and data."
@@ -61,8 +58,24 @@ def common_tasks(a: Plan, b: Plan) -> tuple[str, ...]:
     return common
 
 
+def differences(a: Plan, b: Plan, tasks: Sequence[str]) -> list[str]:
+    """In what tasks of both plans differ so that they measure something else, each as a phrase; none when they are the
+    same tasks."""
+    return [
+        f"task {name}: {difference}" for name in tasks for difference in _differences(a, b, a.task(name), b.task(name))
+    ]
+
+
 def notes(a: Plan, b: Plan, tasks: tuple[str, ...]) -> Iterator[str]:
     """What may differ and should be known when reading the figures, in sentences."""
+    yield from how_run(a, b, tasks)
+    for label, plan in (("A", a), ("B", b)):
+        if alone := [task.name for task in plan.tasks if task.name not in tasks]:
+            yield f"Only {label} has {', '.join(alone)}; nothing is compared there."
+
+
+def how_run(a: Plan, b: Plan, tasks: Sequence[str]) -> Iterator[str]:
+    """In what the runs differ, of these tasks, that may move answers by itself."""
     if a.assay_version != b.assay_version:
         yield (
             f"A was run by Assay {a.assay_version}, B by {b.assay_version}: "
@@ -78,9 +91,6 @@ def notes(a: Plan, b: Plan, tasks: tuple[str, ...]) -> Iterator[str]:
             yield f"Task {name} was answered with other generation settings: {said}."
         if first.metadata != second.metadata:
             yield f"Task {name} states other metadata: {_shown(first.metadata)} against {_shown(second.metadata)}."
-    for label, plan in (("A", a), ("B", b)):
-        if alone := [task.name for task in plan.tasks if task.name not in tasks]:
-            yield f"Only {label} has {', '.join(alone)}; nothing is compared there."
 
 
 def _differences(a: Plan, b: Plan, first: TaskPlan, second: TaskPlan) -> Iterator[str]:

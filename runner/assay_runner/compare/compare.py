@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from assay_api.comparison import Comparison, GroupComparison, MetricComparison, TaskComparison
@@ -14,7 +16,17 @@ from assay_runner.compare.pairs import TaskPairs, pair
 from assay_runner.compare.rows import Row, task_rows
 from assay_runner.compare.verdict import judge
 from assay_runner.tasks.bundle import fetch
-from assay_runner.tasks.task import MetricSpec, Task
+from assay_runner.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTask:
+    """One task of both runs."""
+
+    alias: str | None
+    pairs: TaskPairs
+    """Without its columns."""
+    rows: list[Row]
 
 
 def compare_runs(a: FinishedRun, b: FinishedRun) -> Comparison:
@@ -29,15 +41,8 @@ def compare_runs(a: FinishedRun, b: FinishedRun) -> Comparison:
     tasks = common_tasks(a.plan, b.plan)
     groups, about_groups = common_groups(a.plan, b.plan)
     groups = [group for group in groups if set(group.tasks) <= set(tasks)]
-    scratch = Path(tempfile.mkdtemp(prefix="assay-compare-"))
-    try:
-        loaded = {name: _load(a, name, scratch) for name in tasks}
-        found: dict[str, tuple[TaskPairs, list[Row]]] = {}
-        for name in tasks:
-            found[name] = _task(a, b, name, loaded[name].metrics)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    rows = {name: task for name, (_, task) in found.items()}
+    found = compare_tasks(a, b, tasks)
+    rows = {name: task.rows for name, task in found.items()}
     of_groups = {group.name: list(group_rows(group, rows)) for group in groups}
     grouped = {task for group in groups if of_groups[group.name] for task in group.tasks}
     listed = [(row, name, name not in grouped and i == 0) for name in tasks for i, row in enumerate(rows[name])]
@@ -53,43 +58,42 @@ def compare_runs(a: FinishedRun, b: FinishedRun) -> Comparison:
         tasks=tuple(
             TaskComparison(
                 task=name,
-                alias=loaded[name].alias,
+                alias=task.alias,
                 documents=a.plan.task(name).documents,
-                errors_a=pairs.errors_a,
-                errors_b=pairs.errors_b,
-                asked_differently=pairs.asked_differently,
-                metrics=take(task),
+                errors_a=task.pairs.errors_a,
+                errors_b=task.pairs.errors_b,
+                asked_differently=task.pairs.asked_differently,
+                metrics=take(task.rows),
             )
-            for name, (pairs, task) in found.items()
+            for name, task in found.items()
         ),
         groups=tuple(
             GroupComparison(group=group.name, tasks=group.tasks, metrics=take(of_groups[group.name]))
             for group in groups
         ),
-        notes=(*notes(a.plan, b.plan, tasks), *about_groups, *_about_records(found)),
+        notes=(*notes(a.plan, b.plan, tasks), *about_groups, *about_records(found)),
     )
 
 
-def _load(run: FinishedRun, name: str, scratch: Path) -> Task:
-    plan = run.plan.task(name)
-    folder = fetch(run.root, plan.code, scratch) if plan.code else None
-    return Task.load(plan, folder, run.plan.seed, run.plan.model.name)
+def compare_tasks(a: FinishedRun, b: FinishedRun, tasks: Sequence[str]) -> dict[str, ComparedTask]:
+    """The rows of tasks that are the same in both runs.
+
+    Raises:
+        Corrupt, AggregationError, SpecError: as `compare_runs`.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="assay-compare-"))
+    try:
+        loaded = {name: _load(a, name, scratch) for name in tasks}
+        return {name: _task(a, b, name, loaded[name]) for name in tasks}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _task(a: FinishedRun, b: FinishedRun, name: str, specs: tuple[MetricSpec, ...]) -> tuple[TaskPairs, list[Row]]:
-    plan = a.plan.task(name)
-    pairs = pair(a.records(name), b.records(name), repeated=plan.repeats > 1)
-    a.check(name, pairs.errors_a)
-    b.check(name, pairs.errors_b)
-    rows = list(task_rows(specs, plan, pairs, a, b))
-    # Items are the bulk of the memory, and one task's at a time are enough.
-    pairs.columns.clear()
-    return pairs, rows
-
-
-def _about_records(found: dict[str, tuple[TaskPairs, list[Row]]]) -> list[str]:
+def about_records(found: Mapping[str, ComparedTask]) -> list[str]:
+    """What the records say that should be known when reading the figures, in sentences."""
     said = []
-    for name, (pairs, _) in found.items():
+    for name, task in found.items():
+        pairs = task.pairs
         if pairs.asked_differently:
             said.append(
                 f"Task {name}: {pairs.asked_differently:,} samples were asked with another prompt, target or choices "
@@ -101,3 +105,20 @@ def _about_records(found: dict[str, tuple[TaskPairs, list[Row]]]) -> list[str]:
                 "in both runs are left out, which biases the difference if one model fails on the harder ones."
             )
     return said
+
+
+def _load(run: FinishedRun, name: str, scratch: Path) -> Task:
+    plan = run.plan.task(name)
+    folder = fetch(run.root, plan.code, scratch) if plan.code else None
+    return Task.load(plan, folder, run.plan.seed, run.plan.model.name)
+
+
+def _task(a: FinishedRun, b: FinishedRun, name: str, task: Task) -> ComparedTask:
+    plan = a.plan.task(name)
+    pairs = pair(a.records(name), b.records(name), repeated=plan.repeats > 1)
+    a.check(name, pairs.errors_a)
+    b.check(name, pairs.errors_b)
+    rows = list(task_rows(task.metrics, plan, pairs, a, b))
+    # Items are the bulk of the memory, and one task's at a time are enough.
+    pairs.columns.clear()
+    return ComparedTask(task.alias, pairs, rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from assay_api.comparison import Bounds, McNemar, MetricComparison, UsualErrors, Verdict
 from assay_runner.compare.rows import Row
+from assay_runner.compare.wording import amount, extent, number, p_text, questions, rounded, score_name, span
 from assay_runner.statistics import paired
 from assay_runner.statistics.aggregations import Value
 from assay_runner.statistics.paired import ALPHA
@@ -48,11 +49,11 @@ def sentence(judged: Judged) -> str:
     said = _SENTENCES[verdict](judged, name)
     if not row.left_out:
         return said
-    said += f" {_questions(row.left_out)} without a score in both runs {'is' if row.left_out == 1 else 'are'} left out"
+    said += f" {questions(row.left_out)} without a score in both runs {'is' if row.left_out == 1 else 'are'} left out"
     if row.bounds is None:
         return f"{said}, which may bias the difference."
     low, high = row.bounds
-    said += f": whatever they would have scored, B − A over all questions lies between {_span(row, low, high)}"
+    said += f": whatever they would have scored, B − A over all questions lies between {span(row, low, high)}"
     certain = (low > 0) if (row.difference.difference or 0.0) > 0 else (high < 0)
     return (
         f"{said}{'' if verdict not in ('better', 'worse') or certain else ', so the failures could turn the verdict'}."
@@ -124,12 +125,12 @@ def _told(judged: Judged, name: str) -> str:
     details = []
     if found.ci_low is not None and found.ci_high is not None:
         ends = sorted((abs(found.ci_low), abs(found.ci_high)))
-        details.append(f"95 % CI {_number(row, ends[0])} to {_number(row, ends[1])}")
+        details.append(f"95 % CI {number(row, ends[0])} to {number(row, ends[1])}")
     else:
         details.append("every question, or cluster of them, says the same")
     details += [_p(judged), _extent(row)]
     lower = "" if row.higher_is_better else ", lower being better"
-    return f"{winner} is better on {name} by {_amount(row, abs(found.difference))} ({', '.join(details)}){lower}."
+    return f"{winner} is better on {name} by {amount(row, abs(found.difference))} ({', '.join(details)}){lower}."
 
 
 def _not_told(judged: Judged, name: str) -> str:
@@ -137,20 +138,20 @@ def _not_told(judged: Judged, name: str) -> str:
     assert found.difference is not None and found.p_value is not None
     details = []
     if found.ci_low is not None and found.ci_high is not None:
-        details.append(f"95 % CI {_number(row, found.ci_low)} to {_number(row, found.ci_high)}")
+        details.append(f"95 % CI {number(row, found.ci_low)} to {number(row, found.ci_high)}")
     details += [_p(judged), _extent(row)]
     allowed = f" once {judged.family} comparisons are allowed for" if found.p_value < ALPHA else ""
     said = (
-        f"No difference can be told on {name}{allowed}: B − A = {_amount(row, found.difference)} ({', '.join(details)})"
+        f"No difference can be told on {name}{allowed}: B − A = {amount(row, found.difference)} ({', '.join(details)})"
     )
     if not found.stderr or not found.degrees:
         return f"{said}."
     detectable = paired.minimum_detectable(found.stderr, found.degrees)
-    said += f"; with these questions only differences of {_amount(row, detectable)} or more would be found in four of five tries"
+    said += f"; with these questions only differences of {amount(row, detectable)} or more would be found in four of five tries"
     if found.difference:
         needed = paired.documents_needed(found.n, detectable, found.difference)
         if needed > found.n:
-            said += f"; about {_rounded(needed)} questions would be needed for the difference seen"
+            said += f"; about {rounded(needed)} questions would be needed for the difference seen"
     return f"{said}."
 
 
@@ -166,7 +167,7 @@ def _unknown(judged: Judged, name: str) -> str:
     delta = row.difference.difference
     if delta is None:
         return f"A and B cannot be compared on {name}: {why}."
-    return f"B − A = {_amount(row, delta)} on {name} ({_extent(row)}); whether that is more than chance cannot be said: {why}."
+    return f"B − A = {amount(row, delta)} on {name} ({_extent(row)}); whether that is more than chance cannot be said: {why}."
 
 
 _SENTENCES = {
@@ -186,51 +187,15 @@ def _delta(row: Row) -> Value:
 
 
 def _name(judged: Judged) -> str:
-    row = judged.row
-    return f"{judged.about} {row.metric}" + ("" if row.filter == "none" else f" ({row.filter})")
+    return score_name(judged.about, judged.row.metric, judged.row.filter)
 
 
 def _extent(row: Row) -> str:
-    clusters = row.difference.clusters
-    inside = f" in {clusters:,} clusters" if clusters is not None and clusters != row.difference.n else ""
-    return f"{_questions(row.difference.n)}{inside}"
-
-
-def _questions(n: int) -> str:
-    return f"{n:,} question{'' if n == 1 else 's'}"
+    return extent(row.difference.n, row.difference.clusters)
 
 
 def _p(judged: Judged) -> str:
     assert judged.row.difference.p_value is not None and judged.p_adjusted is not None
     if judged.family == 1:
-        return _p_text(judged.row.difference.p_value)
-    return f"{_p_text(judged.p_adjusted)} after Holm's correction for {judged.family} comparisons"
-
-
-def _p_text(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
-
-
-def _amount(row: Row, value: float) -> str:
-    """A difference with its unit: scores between 0 and 1 differ by points, hundredths."""
-    text = _number(row, value)
-    return f"{text} point{'' if text in ('1', '1.0') else 's'}" if row.unit else text
-
-
-def _span(row: Row, low: float, high: float) -> str:
-    return f"{_number(row, low)} and {_number(row, high)}{' points' if row.unit else ''}"
-
-
-def _number(row: Row, value: float) -> str:
-    text = _point_text(100 * value) if row.unit else f"{value:.4g}"
-    return text.replace("-", "−")
-
-
-def _point_text(points: float) -> str:
-    """One decimal; two significant digits where that would be little."""
-    return f"{points:.1f}" if abs(points) >= 0.995 or not points else f"{points:.2g}"
-
-
-def _rounded(count: int) -> str:
-    """Two significant digits: it is a forecast."""
-    return f"{round(count, 2 - len(str(count))):,}"
+        return p_text(judged.row.difference.p_value)
+    return f"{p_text(judged.p_adjusted)} after Holm's correction for {judged.family} comparisons"

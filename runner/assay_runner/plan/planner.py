@@ -1,21 +1,21 @@
-"""Makes the plan: resolves tasks, loads, pins and stages data, checks the model, cuts chunks.
+"""Makes the plan: resolves tasks, loads, pins and stages data, checks the model and the gates, cuts chunks.
 
-The plan is a function of the manifest, the task files, the data and the engine alone. Where things lie (store, model
-folder, endpoint) goes into the run's placement, which no number depends on.
+The plan is a function of the manifest, the task files, the data, the engine and the gates' baselines alone. Where things lie
+(store, model folder, endpoint, baselines) goes into the run's placement, which no number depends on.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay_api.backends import BackendName
 from assay_api.errors import SpecError
 from assay_api.evaljob import TASK_NAME, EvalJob, TaskRef
-from assay_api.plan import CodePin, DataPin, FewshotPlan, GroupPlan, ModelPlan, Plan, TaskPlan
+from assay_api.plan import CodePin, DataPin, FewshotPlan, GatePlan, GroupPlan, ModelPlan, Plan, TaskPlan
 from assay_api.records import Placement
 from assay_runner import __version__
 from assay_runner.backends.base import Description
@@ -27,8 +27,12 @@ from assay_runner.plan.sources import task_folders
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import make_bundle, put_bundle
 from assay_runner.tasks.catalogue import Catalogue, ResolvedTask
-from assay_runner.tasks.task import Task
+from assay_runner.tasks.task import MetricSpec, Task
 
+PlanGates = Callable[
+    [EvalJob, Path, Plan, Mapping[str, Sequence[MetricSpec]]], tuple[tuple[GatePlan, ...], dict[str, str]]
+]
+"""(job, manifest, plan without gates, task → its metrics) → gates, and for each with a baseline where that lies."""
 POOL = 1000
 """Documents of the few-shot split that examples are chosen from."""
 
@@ -56,13 +60,19 @@ class PlannerSettings:
 
 
 def make_plan(
-    job: EvalJob, manifest: Path, store: Store, settings: PlannerSettings, describe: Callable[[], Description]
+    job: EvalJob,
+    manifest: Path,
+    store: Store,
+    settings: PlannerSettings,
+    describe: Callable[[], Description],
+    plan_gates: PlanGates,
 ) -> Planned:
     """Plan `job`, staging its documents and task files in `store` (the whole store, not one run's part).
 
     Args:
         manifest: the file the job came from; relative folders in it are meant from there.
         describe: what the backend says of the model. It may import an engine, so it is asked once every task is known.
+        plan_gates: what checks the job's gates, when everything else is planned.
 
     Raises:
         SpecError: something in the manifest, a task or its data is wrong.
@@ -71,7 +81,7 @@ def make_plan(
     folders = task_folders(job.spec.task_sources, manifest, settings.scratch, settings.config_maps)
     chosen, groups = _choose(job, manifest, Catalogue(folders))
     description = describe()
-    tasks = tuple(_plan_task(task, reference, job, store, settings, description) for task, reference in chosen.values())
+    made = [_plan_task(task, reference, job, store, settings, description) for task, reference in chosen.values()]
     model = job.spec.model
     folder = _model_folder(job, manifest)
     plan = Plan(
@@ -84,12 +94,14 @@ def make_plan(
             args=model.args,
             pins=description.pins,
         ),
-        tasks=tasks,
+        tasks=tuple(task for task, _ in made),
         groups=groups,
         seed=job.spec.seed,
         batch_size=description.batch_size,
         determinism=description.determinism,
     )
+    gates, baselines = plan_gates(job, manifest, plan, {task.name: metrics for task, metrics in made})
+    plan = plan.model_copy(update={"gates": gates})
     endpoint, asked = model.endpoint, model.endpoint or model.server
     placement = Placement(
         model=str(folder) if folder else None,
@@ -100,6 +112,7 @@ def make_plan(
         workers=job.spec.replicas,
         retries=job.spec.error_policy.retries,
         max_error_rate=job.spec.error_policy.max_error_rate,
+        baselines=baselines,
     )
     return Planned(plan, placement)
 
@@ -167,7 +180,7 @@ def _plan_task(
     store: Store,
     settings: PlannerSettings,
     description: Description,
-) -> TaskPlan:
+) -> tuple[TaskPlan, tuple[MetricSpec, ...]]:
     config = resolved.config.with_overrides(
         num_fewshot=reference.num_fewshot,
         repeats=reference.repeats,
@@ -203,7 +216,7 @@ def _plan_task(
         }
     )
     check_task(plan, folder, job.spec.seed, job.spec.model.name, store, resolved, description)
-    return plan
+    return plan, task.metrics
 
 
 def _plan_fewshot(resolved: ResolvedTask, task: Task, store: Store, data: DataPin, *, in_place: bool) -> FewshotPlan:

@@ -1,5 +1,6 @@
 """Reduces a run: verify everything, compute, write `samples.jsonl.zst`, `run.json`, `report.html`, and last
-`results.json`, once.
+`results.json`, once. Where the plan has gates they are judged after that, and the report, which shows the verdicts, and
+`gates.json` are last.
 
 Chunks go by in plan order. Of each, its rows go to the samples file, its tally into arrays, and the few samples that the
 report shows to their collector; nothing else is kept.
@@ -9,7 +10,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -18,35 +22,43 @@ from assay_api.errors import Corrupt, TooManyErrors
 from assay_api.plan import Plan
 from assay_api.records import StorageProbe
 from assay_api.results import Coverage, Results, TaskResult
+from assay_api.verdicts import Gates
 from assay_runner.reduce.groups import group_results
 from assay_runner.reduce.prompt_media import PromptMedia
 from assay_runner.reduce.report import RunTally
 from assay_runner.reduce.scanners import Scanners, scanners_for
 from assay_runner.reduce.tally import TaskTally
 from assay_runner.reduce.task_metrics import task_metrics
+from assay_runner.reduce.verdicts import keep
 from assay_runner.reduce.verify import Chosen, read_markers, verified_chunks
 from assay_runner.report.collector import SAMPLES, Collector
 from assay_runner.report.facts import Facts
+from assay_runner.report.media import Find
 from assay_runner.report.write import write_report
 from assay_runner.store.base import Store
 from assay_runner.tasks.bundle import fetch
 from assay_runner.tasks.task import Task
 from assay_runner.work.setup import read_placement, read_plan
 
+Judge = Callable[[Store, Store, Plan, Results], Gates]
+"""(whole store, the run's part, plan, results) → verdicts on the plan's gates."""
+
 
 def reduce_run(
     root: Store,
     store: Store,
     probed: StorageProbe,
+    judge: Judge,
     *,
     wall_seconds: float | None = None,
     max_error_rate: float | None = None,
 ) -> Results:
     """Reduce the run whose part of the store is `store`.
 
-    A report that cannot be written ends nothing: `run.json` says why.
+    A report that cannot be written ends nothing: `run.json` says why. Nor does a gate that fails.
 
     Args:
+        judge: what judges the run by its plan's gates; asked when results are written, and only where there are gates.
         max_error_rate: the share of failed samples to tolerate, when it is not what the run was placed with.
 
     Raises:
@@ -54,6 +66,7 @@ def reduce_run(
         TooManyErrors: more samples failed than tolerated; samples, `run.json` and the report were written, results were
             not.
         SpecError: the run was planned by another version, or its task files are not the planned ones.
+        StoreUnavailable: a store does not answer; that of a gate's baseline too, when results were written already.
     """
     plan = read_plan(store)
     scratch = Path(tempfile.mkdtemp(prefix="assay-reduce-"))
@@ -91,17 +104,28 @@ def reduce_run(
             refusal = _refusal(allowed, results, run)
             records = {chunk: marker.sha256 for chunk, marker in markers.items()}
             facts = Facts(plan, results, report, refusal, records, "/".join(store.uri.split("/")[-3:]))
-            failure = write_report(store, facts, shown, PromptMedia(root, plan, tasks))
+            show = partial(_show, store, collector=shown, find=PromptMedia(root, plan, tasks))
+            failure = None if plan.gates and not refusal else show(facts)
             stored.result()
+        if refusal:
+            shows = f"no report either ({failure})" if failure else f"{store.location(layout.REPORT)} shows them"
+            raise TooManyErrors(f"{refusal} {shows[0].upper()}{shows[1:]}.")
+        _write_once(store, results.encode())
+        if plan.gates:
+            gates = judge(root, store, plan, results)
+            show(replace(facts, gates=gates))
+            keep(store, gates)
+        return results
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _show(store: Store, facts: Facts, collector: Collector, find: Find) -> str | None:
+    """Write the report; why there is none, which run.json then says too."""
+    failure = write_report(store, facts, collector, find)
     if failure:
-        store.put(layout.RUN, report.model_copy(update={"report_failure": failure}).encode())
-    if refusal:
-        shows = f"no report either ({failure})" if failure else f"{store.location(layout.REPORT)} shows them"
-        raise TooManyErrors(f"{refusal} {shows[0].upper()}{shows[1:]}.")
-    _write_once(store, results.encode())
-    return results
+        store.put(layout.RUN, facts.run.model_copy(update={"report_failure": failure}).encode())
+    return failure
 
 
 def _results(plan: Plan, tasks: dict[str, Task], tallies: dict[str, TaskTally]) -> Results:

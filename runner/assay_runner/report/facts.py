@@ -14,6 +14,7 @@ from assay_api.base import sha256
 from assay_api.layout import ChunkId
 from assay_api.plan import Plan, TaskPlan
 from assay_api.results import MetricResult, Results, RunReport, TaskResult
+from assay_api.verdicts import Gates
 from assay_runner.report import charts
 from assay_runner.report.axis import ticks
 
@@ -32,6 +33,8 @@ class Facts:
     """Chunk → SHA-256 of its committed record file, in plan order."""
     address: str
     """The run's, without where its storage is: `<namespace>/<name>/<id>`."""
+    gates: Gates | None = None
+    """The verdicts, where the plan has gates and there are results."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import time
 import pytest
 import yaml
 
-from support.evaljobs import complete, failed, planned, running
+from support.evaljobs import complete, failed, judged, planned, running
 from support.s3 import start_s3
 
 EVALJOBS = "evaljobs.assay.dev"
@@ -212,6 +212,15 @@ def test_the_exit_code_of_waiting_is_the_outcome(start, manifest, report, reason
     report(name, failed(reason, "Said by the operator."))
     waiting.end(code)
     assert f"evaljob/{name} failed: Said by the operator." in waiting.err and f"assay logs {name}" in waiting.err
+
+
+def test_the_verdicts_on_gates_are_shown_and_are_the_exit_code_of_a_complete_job(start, manifest, report):
+    waiting = start("submit", manifest("gated"), "--wait")
+    waiting.until("created")
+    report("gated", judged("passed", "failed", "cannot tell"))
+    waiting.end(3)
+    assert "gate gate-0: passed. About gate 0." in waiting.out and "results: s3://evals" in waiting.out
+    assert "gate gate-1: failed. About gate 1." in waiting.out and "assay logs" not in waiting.err
 
 
 def test_a_job_that_is_deleted_meanwhile_ends_the_wait(start, manifest, api, ns):

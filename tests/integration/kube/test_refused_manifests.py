@@ -18,6 +18,7 @@ FIXED = {
     "chunkSize": (7, "the size of chunks"),
     "storage": ({"uri": "s3://elsewhere"}, "the storage"),
     "seed": (1, "the seed"),
+    "gates": ([{"name": "g", "task": "easy_vqa", "metric": "exact_match", "minimum": 0.5}], "the gates"),
 }
 FREE = {
     "replicas": 7,
@@ -104,6 +105,17 @@ GOOD = {
         JOB, model={"backend": "openai", "name": "m", "server": {"name": "vllm", "args": ["--max-model-len", "8192"]}}
     ),
     "tasks of one's own": changed(JOB, taskSources=[{"configMapRef": {"name": "t"}}, {"uri": "file:///tasks"}]),
+    "gates of every kind": changed(
+        JOB,
+        gates=[
+            {"name": "least", "task": "easy_vqa", "metric": "exact_match", "filter": "strict", "minimum": 0},
+            {"name": "most", "task": "speech", "metric": "wer", "maximum": 0.25},
+            *(
+                {"name": name, "task": "mmlu", "metric": "acc", "baseline": baseline, "smallestDifference": 0.01}
+                for name, baseline in (("job", {"evalJob": "base"}), ("run", {"run": "s3://evals/runs/a/b/c"}))
+            ),
+        ],
+    ),
     "as Kubernetes writes amounts": changed(
         JOB,
         template__resources={

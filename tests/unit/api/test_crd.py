@@ -144,10 +144,12 @@ def test_lists_are_merged_by_what_tells_their_entries_apart():
         ".spec.tasks": ["name"],
         ".spec.tasks[].generation.until": None,
         ".spec.taskSources": None,
+        ".spec.gates": ["name"],
         ".spec.template.env": ["name"],
         ".spec.template.tolerations": None,
         ".status.conditions": ["type"],
         ".status.results": None,
+        ".status.gates": ["name"],
     }
 
 

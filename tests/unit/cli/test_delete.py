@@ -14,9 +14,11 @@ from support.runs import planned, results_bytes, worker
 
 @pytest.fixture
 def run(tmp_path):
-    run = planned(tmp_path)
+    gate = {"name": "g", "task": "colours", "metric": "exact_match", "minimum": 0.1}
+    run = planned(tmp_path, gates=[gate])
     asyncio.run(worker(run, "pod.a-1", index=0).run())
     results_bytes(run)
+    assert run.store.get("gates.json")
     return run
 
 

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from assay_api.errors import EXIT_STOPPED, SpecError, Stopped
+from assay_api.gates import MOST_GATES
 from assay_api.reports import LARGEST, Ended, Planned, Reduced, read_report
 from assay_api.results import Coverage, GroupResult, MetricResult, Results, RunReport, TaskResult
+from assay_api.verdicts import Gates, GateVerdict
 from assay_runner import cli
 from assay_runner.cli.report import ended, reduced, write_report
 
@@ -69,6 +71,36 @@ def test_as_many_headlines_as_fit_are_kept_and_the_others_counted(count):
     assert read_report(data.decode()) == report
     if report.omitted:
         assert len(data) > LARGEST - 250
+
+
+def judged(count, name=12, message=400):
+    names = [f"{number:02}-{'n' * (name - 3)}" for number in range(count)]
+    return Gates(
+        plan=DIGEST,
+        results=DIGEST,
+        verdicts=tuple(
+            GateVerdict(
+                name=one, task="t", metric="m", higher_is_better=True, verdict="cannot tell", message=message * "−"
+            )
+            for one in names
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [(1, 12, 100), (1, 12, 5000), (3, 12, 400), (MOST_GATES, 63, 400), (MOST_GATES, 63, 0)],
+)
+def test_every_verdict_is_told_and_messages_and_headlines_share_the_room(count, name, message):
+    gates = judged(count, name, message)
+    metrics = [metric(f"m{number}", stderr=0.1, ci_low=0.2, ci_high=0.3) for number in range(100)]
+    report = reduced(results(task("t", *metrics)), RUN, DIGEST, gates)
+    assert len(report.encode()) <= LARGEST and read_report(report.encode().decode()) == report
+    assert [(word.name, word.verdict) for word in report.gates] == [(one.name, one.verdict) for one in gates.verdicts]
+    told, whole = report.gates[0].message, gates.verdicts[0].message
+    assert told == whole or not told or (told[-1] == "…" and whole.startswith(told[:-1]))
+    if count < MOST_GATES:
+        assert len(told) > 90 and len(report.headlines) > 5
 
 
 def test_a_failure_is_told_with_its_class_and_sentence():

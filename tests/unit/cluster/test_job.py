@@ -4,13 +4,16 @@ import pytest
 
 from assay_api.errors import Failed
 from assay_runner.cluster.job import Job, outcome
-from support.evaljobs import complete, condition, evaljob, failed, running
+from support.evaljobs import complete, condition, evaljob, failed, judged, running
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
     [
         (complete(), 0),
+        (judged("passed", "passed"), 0),
+        (judged("passed", "failed", "cannot tell"), 3),
+        (judged("cannot tell", "passed"), 4),
         (failed("TooManyErrors", "3 of 10 samples failed."), 1),
         (failed("BackoffLimitExceeded", "A worker failed 6 times."), 1),
         (failed("SpecError", "spec.tasks[0].name: there is no such task."), 64),

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from assay_runner.cluster.job import Job
 from assay_runner.cluster.show import after_results, note, page, progress, results_table, workers
-from support.evaljobs import RUN, complete, evaljob, failed, running
+from support.evaljobs import RUN, complete, condition, evaljob, failed, running
 
 NOW = datetime(2026, 3, 1, 12, 2, 0, tzinfo=UTC)
 
@@ -41,6 +41,15 @@ def test_a_finished_job_says_how_long_it_took_and_shows_no_rate_and_nothing_that
     text = "\n".join(later)
     assert "9,673/9,673 samples (100 %)  61/61 chunks" in text and "/s" not in text and "note" not in text
     assert "9,673 samples scored." in text and "The workers have ended." not in text
+
+
+@pytest.mark.parametrize(("truth", "word"), [("True", "yes"), ("False", "no"), ("Unknown", "unknown")])
+def test_a_finished_job_says_whether_its_gates_passed(truth, word):
+    status = complete()
+    status["conditions"].append(condition("GatesPassed", truth, "R", "1 of 2 gates failed: drop: It is worse."))
+    lines = page(Job.of(evaljob(status)), NOW + timedelta(hours=1))
+    (line,) = (line.split() for line in lines if "GatesPassed" in line)
+    assert line[1] == word and "It is worse." in " ".join(line)
 
 
 def test_a_failed_job_shows_its_reason():

@@ -230,7 +230,7 @@ def test_nothing_is_told_of_a_job_that_cannot_be_made_because_its_namespace_goes
 
 def test_a_status_of_a_newer_operator_is_read_as_far_as_it_is_known(reconcile, objects):
     reconcile()
-    objects.stored[EVALJOBS, "job"]["status"] |= {"gates": [{"name": "x"}]}
+    objects.stored[EVALJOBS, "job"]["status"] |= {"weather": [{"name": "x"}]}
     assert reconcile().name in ("done", "unchanged") and status(objects)["phase"] == "Planning"
 
 

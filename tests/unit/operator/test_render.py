@@ -45,7 +45,7 @@ JOB = {
 
 
 def rendered(step, job=None, offer=None):
-    return render(step, evaljob(**(JOB if job is None else job)), runtime(**(OFFER if offer is None else offer)))
+    return render(step, evaljob(**(JOB if job is None else job)), runtime(**(OFFER if offer is None else offer)), {})
 
 
 def pod(manifest):

@@ -38,7 +38,7 @@ STORAGE = {"uri": "s3://evals/runs", "credentialsSecretRef": {"name": "s3"}}
 def pod(step=Step.WORK, *, model=None, server=None, offer=None, **spec):
     job = evaljob(model=MODEL | (model or {}), storage=STORAGE, **spec)
     offered = runtime(**OFFER | (offer or {}), servers={"vllm": SERVER | (server or {})})
-    return render(step, job, offered)["spec"]["template"]["spec"]
+    return render(step, job, offered, {})["spec"]["template"]["spec"]
 
 
 def beside(**changes):

@@ -12,6 +12,7 @@ from assay_api import layout
 from assay_api.records import ChunkWork
 from assay_api.results import RunReport
 from assay_runner.backends.base import ResponseError
+from assay_runner.gates.judge import judge_run
 from assay_runner.plan.write import committing_store
 from assay_runner.records import read_samples
 from assay_runner.reduce.efficiency import Efficiency
@@ -65,7 +66,7 @@ def test_what_samples_cost_is_in_their_records_and_in_the_run_s_account_and_in_n
     failing = Costly(error=lambda request: ResponseError("E", "no") if request.key.startswith("colours/9/") else None)
     asyncio.run(worker(run, "w", failing, index=0).run())
     _, probed = committing_store(run.store)
-    results = reduce_run(run.root, run.store, probed, max_error_rate=1).encode()
+    results = reduce_run(run.root, run.store, probed, judge_run, max_error_rate=1).encode()
     told = RunReport.decode(run.store.get(layout.RUN), "run.json")
     assert (told.samples, told.errors, told.tokens_out, told.tokens_reasoning) == (120, 1, 119, 119)
     assert (told.stages.decoding, told.stages.encoding, told.accelerator_seconds) == (119 / 2, 119 / 4, 0)
