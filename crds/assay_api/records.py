@@ -160,6 +160,11 @@ class Progress(Record):
     chunks: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    retries: int = 0
+    error_classes: dict[str, int] = Field(default_factory=dict)
+    """Class → failed samples among those committed."""
+    accelerator_seconds: float = 0.0
+    """From the worker's start to its last commit, times the accelerators it holds."""
     busy_seconds: float = 0.0
     rate: float = 0.0
     """Samples per second of late."""

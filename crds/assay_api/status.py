@@ -57,15 +57,29 @@ class PlanStatus(Spec):
     )
 
 
+class ErrorClass(Spec):
+    """Failed samples of one class."""
+
+    name: str = Field(min_length=1, max_length=64, description="Class of the error, such as Timeout or TaskError.")
+    count: int = Field(ge=0, description="Failed samples of this class.")
+
+
 class ProgressStatus(Spec):
     """How far the run is; advisory."""
 
     samples_done: int = Field(default=0, ge=0, description="Samples with a committed record.")
     samples_total: int = Field(default=0, ge=0, description="Planned samples.")
     errors: int = Field(default=0, ge=0, description="Samples that failed.")
+    error_classes: list[ErrorClass] = Field(
+        default_factory=list, max_length=16, description="The same by class.", json_schema_extra=keyed("name")
+    )
+    retries: int = Field(default=0, ge=0, description="Further tries of samples.")
     chunks_committed: int = Field(default=0, ge=0, description="Committed chunks.")
     tokens_in: int = Field(default=0, ge=0, description="Prompt tokens.")
     tokens_out: int = Field(default=0, ge=0, description="Generated tokens.")
+    accelerator_seconds: int = Field(
+        default=0, ge=0, description="Seconds from each worker's start to its last commit, times its accelerators."
+    )
     samples_per_second: float | None = Field(default=None, description="Rate of late.")
     eta: datetime | None = Field(default=None, description="Expected end.")
     last_commit_time: datetime | None = Field(default=None, description="When the committed samples last grew.")

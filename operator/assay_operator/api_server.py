@@ -7,6 +7,7 @@ models are left out on purpose: a field of a newer Kubernetes must survive being
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 _PAGE = 500
+_METHODS = {
+    "get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "update": "PUT", "delete": "DELETE",
+}  # fmt: skip
 
 
 class ApiError(Exception):
@@ -75,17 +79,26 @@ class Listing:
     version: str
 
 
+OnCall = Callable[[str, str, int, float], None]
+"""Verb as in roles, plural name of the resource, status (0 when there was no answer), seconds."""
+
+
 class ApiServer:
     """The API server, for one operator process."""
 
-    def __init__(self, client: ApiClient, on_call: Callable[[str, str, int], None] = lambda *_: None) -> None:
-        """`on_call` is told of every call: verb, resource path, status (0 when there was no answer)."""
-        self._client, self._on_call = client, on_call
+    def __init__(
+        self,
+        client: ApiClient,
+        on_call: OnCall = lambda *_: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_call` is told of every call."""
+        self._client, self._on_call, self._clock = client, on_call, clock
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
         """The object, or None when there is none."""
         try:
-            return await self._call("GET", resource.path(namespace, name))
+            return await self._call("get", resource, resource.path(namespace, name))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -123,7 +136,7 @@ class ApiServer:
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
         while True:
-            page = await self._call("GET", resource.path(namespace), query=query, accept=accept)
+            page = await self._call("list", resource, resource.path(namespace), query=query, accept=accept)
             meta = page.get("metadata") or {}
             yield Listing(tuple(page.get("items") or ()), meta.get("resourceVersion", ""))
             if not meta.get("continue"):
@@ -135,20 +148,20 @@ class ApiServer:
         meta = body["metadata"]
         path = resource.path(meta.get("namespace"), meta["name"], subresource)
         query = {"fieldManager": manager, "force": "true"}
-        return await self._call("PATCH", path, query=query, body=body, content=_APPLY)
+        return await self._call("patch", resource, path, query=query, body=body, content=_APPLY)
 
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Json) -> Json:
         """JSON merge patch."""
-        return await self._call("PATCH", resource.path(namespace, name), body=patch, content=_MERGE)
+        return await self._call("patch", resource, resource.path(namespace, name), body=patch, content=_MERGE)
 
     async def create(self, resource: Resource, body: Json) -> Json:
         """Create an object; 409 when there is one of this name."""
-        return await self._call("POST", resource.path(body["metadata"]["namespace"]), body=body)
+        return await self._call("create", resource, resource.path(body["metadata"]["namespace"]), body=body)
 
     async def replace(self, resource: Resource, body: Json) -> Json:
         """Write the object over the version that `body` was read from; 409 when it has changed since."""
         meta = body["metadata"]
-        return await self._call("PUT", resource.path(meta["namespace"], meta["name"]), body=body)
+        return await self._call("update", resource, resource.path(meta["namespace"], meta["name"]), body=body)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Remove exactly this object, its children in the background; fine when it is gone already."""
@@ -159,7 +172,7 @@ class ApiServer:
             "preconditions": {"uid": uid},
         }
         try:
-            await self._call("DELETE", resource.path(namespace, name), body=options)
+            await self._call("delete", resource, resource.path(namespace, name), body=options)
         except ApiError as error:
             # 409: another object bears the name now.
             if error.status not in (404, 409):
@@ -167,7 +180,8 @@ class ApiServer:
 
     async def _call(
         self,
-        method: str,
+        verb: str,
+        resource: Resource,
         path: str,
         *,
         query: Mapping[str, str] | None = None,
@@ -178,10 +192,10 @@ class ApiServer:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content
-        status = 0
+        status, started = 0, self._clock()
         try:
             method, url, headers, _, _ = await self._client.param_serialize(
-                method=method, resource_path=path, header_params=headers, auth_settings=["BearerToken"]
+                method=_METHODS[verb], resource_path=path, header_params=headers, auth_settings=["BearerToken"]
             )
             address = f"{url}?{urlencode(query)}" if query else url
             response = await self._client.call_api(method, address, headers, body, _request_timeout=_SECONDS)
@@ -193,7 +207,7 @@ class ApiServer:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, type(error).__name__, str(error) or "no answer") from error
         finally:
-            self._on_call(method, path, status)
+            self._on_call(verb, resource.plural, status, self._clock() - started)
         if not 200 <= status < 300:
             raise _refusal(status, response.reason or "", data)
         try:

@@ -44,10 +44,10 @@ class Process:
 
     def __init__(self, settings: Settings, client: ApiClient, session: aiohttp.ClientSession) -> None:
         random = SystemRandom()
-        self._settings, self.metrics = settings, Metrics()
+        self._settings, self.metrics = settings, Metrics(time.time)
         self._api = ApiServer(client, self.metrics.called)
         self._watched = Watched(time.monotonic)
-        self._queue: WorkQueue[Key] = WorkQueue(random, time.monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue(random, time.monotonic, self.metrics.taken)
         self._leadership = Leadership(self._api, settings.lease_namespace, settings.lease_name, settings.identity, _now)
         self._ready = asyncio.Event()
         self._controller = Controller(
@@ -187,11 +187,14 @@ class Process:
         return web.Response(text="ok\n")
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        text = self.metrics.render(
+        # In a thread: with thousands of jobs it takes a part of a second, in which events and calls must go on.
+        text = await asyncio.to_thread(
+            self.metrics.render,
             depth=len(self._queue),
+            oldest=self._queue.oldest,
             age=self._watched.age,
             leads=self._leadership.leading.is_set(),
-            phases=self._watched.phases.values(),
+            jobs=self._watched.seen.copy(),
         )
         return web.Response(body=text, content_type="text/plain", charset="utf-8")
 

@@ -5,18 +5,19 @@ Advisory: a worker that does not answer costs a moment and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from assay_api import exposition
-from assay_api.status import ProgressStatus
+from assay_api.status import ErrorClass, ProgressStatus
 from assay_operator.views import PodView
 
 _SECONDS = 2.0
 _LARGEST = 1 << 20
+_MOST_CLASSES, _LONGEST_CLASS = 16, 64
 
 
 class Scraper:
@@ -57,11 +58,14 @@ class Scraper:
 def parse(text: str) -> ProgressStatus | None:
     """The progress in a worker's metrics; None when it says nothing of it."""
     values: dict[str, float] = {}
+    classes: dict[str, float] = {}
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if not sample.labels:
                     values[sample.name] = sample.value
+                elif sample.name == exposition.ERRORS_BY_CLASS:
+                    classes[sample.labels.get(exposition.CLASS, "")] = sample.value
     except (ValueError, IndexError, KeyError, TypeError):
         # The parser's ways to say that this is no exposition.
         return None
@@ -69,16 +73,28 @@ def parse(text: str) -> ProgressStatus | None:
         return None
 
     def count(name: str) -> int:
-        value = values.get(name, 0.0)
-        return int(value) if 0 <= value < 1e15 else 0
+        return _count(values.get(name, 0.0))
 
     rate = values.get(exposition.SAMPLES_PER_SECOND, 0.0)
     return ProgressStatus(
         samplesDone=count(exposition.SAMPLES_COMMITTED),
         samplesTotal=count(exposition.SAMPLES),
         errors=count(exposition.ERRORS),
+        errorClasses=_classes(classes),
+        retries=count(exposition.RETRIES),
         chunksCommitted=count(exposition.CHUNKS_COMMITTED),
         tokensIn=count(exposition.TOKENS_IN),
         tokensOut=count(exposition.TOKENS_OUT),
+        acceleratorSeconds=count(exposition.ACCELERATOR_SECONDS),
         samplesPerSecond=round(rate, 2) if 0 < rate < 1e9 else None,
     )
+
+
+def _count(value: float) -> int:
+    return int(value) if 0 <= value < 1e15 else 0
+
+
+def _classes(found: Mapping[str, float]) -> list[ErrorClass]:
+    """The classes in a fixed order; a name that nothing of ours gives is passed over."""
+    names = sorted(name for name in found if 0 < len(name) <= _LONGEST_CLASS)
+    return [ErrorClass(name=name, count=_count(found[name])) for name in names[:_MOST_CLASSES]]

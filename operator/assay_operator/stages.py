@@ -96,6 +96,7 @@ def reduce_stage(draft: Draft) -> None:
     if report is None:
         return
     draft.conditions.set("Reduced", "True", "ResultsWritten", f"results.json has SHA-256 {report.results[:12]}.")
+    before = draft.progress or ProgressStatus()
     draft.progress = ProgressStatus(
         samplesDone=report.samples,
         samplesTotal=report.samples,
@@ -103,6 +104,10 @@ def reduce_stage(draft: Draft) -> None:
         chunksCommitted=draft.plan.chunks,
         tokensIn=report.tokens_in,
         tokensOut=report.tokens_out,
+        # What workers told alone.
+        errorClasses=before.error_classes,
+        retries=before.retries,
+        acceleratorSeconds=before.accelerator_seconds,
     )
     most = 64
     draft.results = {

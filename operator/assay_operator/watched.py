@@ -14,12 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay_api.runtime import ClusterEvalRuntime
+from assay_operator.evaljob_view import EvalJobView, evaljob_view
 from assay_operator.names import JOB_UID, STEP, Step
 from assay_operator.views import JobView, PodView, job_view, pod_view
 
 Key = tuple[str, str]
 """Namespace and name of an EvalJob."""
-_ENDED = frozenset({"Complete", "Failed"})
 _POD_ENDED = frozenset({"Succeeded", "Failed"})
 Raw = Mapping[str, Any]
 
@@ -35,8 +35,8 @@ class Watched:
         self._asked: dict[str, tuple[Any, ...]] = {}
         """What of an EvalJob is not the operator's own writing."""
         self._uses: dict[Key, str] = {}
-        self.phases: dict[Key, str] = {}
-        """Phase of every EvalJob, for metrics."""
+        self.seen: dict[Key, EvalJobView] = {}
+        """Every EvalJob, for metrics."""
         self._jobs: dict[str, dict[Step, JobView]] = {}
         self._pods: dict[str, dict[str, PodView]] = {}
         self._told: dict[str, str] = {}
@@ -53,7 +53,7 @@ class Watched:
             self._uids.get(key, set()).discard(uid)
             self._asked.pop(uid, None)
             self._uses.pop(key, None)
-            self.phases.pop(key, None)
+            self.seen.pop(key, None)
         else:
             asked = (meta.get("generation"), meta.get("deletionTimestamp"), tuple(meta.get("finalizers") or ()))
             news = self._asked.get(uid) != asked
@@ -61,7 +61,7 @@ class Watched:
             self._evaljobs[uid] = key
             self._uids.setdefault(key, set()).add(uid)
             self._uses[key] = ((raw.get("spec") or {}).get("runtimeRef") or {}).get("name", "default")
-            self.phases[key] = (raw.get("status") or {}).get("phase") or "Pending"
+            self.seen[key] = evaljob_view(raw)
             self._drop_what_is_over(uid)
             if not news:
                 return None
@@ -148,7 +148,7 @@ class Watched:
             self._jobs.pop(uid, None)
             self._pods.pop(uid, None)
         self._uses.pop(key, None)
-        self.phases.pop(key, None)
+        self.seen.pop(key, None)
 
     def listed(self, evaljobs: Iterable[Raw], version: str) -> list[Key]:
         """Compare a fresh listing with what the watch has told; return the keys of which it has told too little.
@@ -191,7 +191,8 @@ class Watched:
         return self._clock() - min(self._behind.values(), default=self._clock())
 
     def _has_ended(self, uid: str) -> bool:
-        return self.phases.get(self._evaljobs.get(uid, ("", ""))) in _ENDED
+        seen = self.seen.get(self._evaljobs.get(uid, ("", "")))
+        return seen is not None and seen.has_ended
 
     def _drop_what_is_over(self, uid: str) -> None:
         if not self._has_ended(uid):

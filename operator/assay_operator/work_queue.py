@@ -19,9 +19,11 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 60.0
 class WorkQueue(Generic[K]):
     """Keys waiting for a worker. To be used from one event loop."""
 
-    def __init__(self, random: Random, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds, like the loop's."""
-        self._random, self._clock = random, clock
+    def __init__(
+        self, random: Random, clock: Callable[[], float], on_take: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        """`clock` gives seconds, like the loop's; `on_take` is told how long each key has waited."""
+        self._random, self._clock, self._on_take = random, clock, on_take
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: dict[K, float] = {}
         """Keys in `_ready`, with when they came in."""
@@ -64,7 +66,7 @@ class WorkQueue(Generic[K]):
     async def take(self) -> K:
         """The next key; it must be given back with `done`."""
         key = await self._ready.get()
-        del self._waiting[key]
+        self._on_take(self._clock() - self._waiting.pop(key))
         self._busy.add(key)
         return key
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assay_api import exposition
 from assay_api.base import Spec
 from assay_api.evaljob import Storage
 from assay_api.runtime import Allowed, Cache, Caps, ClusterEvalRuntimeSpec, PodTemplate, RuntimeImages
 from assay_api.servers import Server
-from assay_operator.metrics import Metrics
+from charts.dashboards.__main__ import rendered
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "assay"
@@ -25,9 +24,6 @@ FREE_FORM = {
     "to", "ports", "matchLabels", "matchExpressions",
 }  # fmt: skip
 """What is handed to the API server as it is, which checks it."""
-RUN_METRICS = {
-    value for value in vars(exposition).values() if isinstance(value, str) and value.startswith("assay_run_")
-}
 
 
 def objects(schema, path=""):
@@ -123,19 +119,6 @@ def test_the_page_tells_the_default(path, default):
     assert yaml.safe_load(default) == at(path)
 
 
-@pytest.mark.parametrize("name", ["alerts.yaml", "dashboards/assay.json"])
-def test_alerts_and_dashboard_use_only_metrics_that_exist(name):
-    used = re.findall(r"\bassay_(?:operator|run|worker)_[a-z_]+", (CHART / "files" / name).read_text())
-    used = {metric.removesuffix("_bucket") for metric in used}
-    exposed = Metrics().render(depth=0, age=0, leads=True, phases=[]).decode()
-    operators = set(re.findall(r"^# TYPE (\S+)", exposed, re.MULTILINE))
-    assert used and used <= operators | RUN_METRICS
-
-
-def test_every_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do():
-    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
-    alerts = [rule for group in groups for rule in group["rules"]]
-    assert len({alert["alert"] for alert in alerts}) == len(alerts) >= 5
-    for alert in alerts:
-        assert alert["for"] and alert["labels"]["severity"] in {"critical", "warning", "info"}
-        assert {"summary", "description", "runbook"} == set(alert["annotations"])
+def test_the_dashboards_of_the_chart_are_the_generated_ones():
+    written = {path.name: path.read_text() for path in (CHART / "files" / "dashboards").iterdir()}
+    assert written == rendered(), "write them: python -m charts.dashboards"

@@ -5,7 +5,7 @@ Markers are facts; progress reports are hints. A peer counts as live while its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from assay_api.plan import Plan
 from assay_api.records import Progress
 from assay_runner.store.base import NotFoundInStore, Store
 from assay_runner.work.assignment import Peer
+from assay_runner.work.error_classes import count_class
 
 if TYPE_CHECKING:  # the reducer reads boards and needs none of what a worker imports
     from assay_runner.work.tally import Tally
@@ -54,6 +55,9 @@ class RunFigures:
     errors: int
     tokens_in: int
     tokens_out: int
+    retries: int
+    accelerator_seconds: float
+    error_classes: Mapping[str, int]
     samples_per_second: float
 
 
@@ -88,7 +92,7 @@ class Board:
         """Whether every chunk is committed."""
         return len(self.committed) == len(self.chunks)
 
-    def figures(self, own: Tally, *, own_rate: float) -> RunFigures:
+    def figures(self, own: Tally, *, own_rate: float, own_accelerator_seconds: float) -> RunFigures:
         """The whole run; `own` is what this worker adds to the others' reports. Callable from any thread."""
         # A tuple is made of a set in one step, so another thread cannot change the set meanwhile.
         committed, peers, reports = tuple(self.committed), self.peers, self.reports
@@ -100,6 +104,9 @@ class Board:
             errors=own.errors + sum(report.errors for report in reports),
             tokens_in=own.tokens_in + sum(report.tokens_in for report in reports),
             tokens_out=own.tokens_out + sum(report.tokens_out for report in reports),
+            retries=own.retries + sum(report.retries for report in reports),
+            accelerator_seconds=own_accelerator_seconds + sum(report.accelerator_seconds for report in reports),
+            error_classes=_summed([own.error_classes.copy(), *(report.error_classes for report in reports)]),
             samples_per_second=own_rate + sum(peer.samples_per_second for peer in peers if peer.live),
         )
 
@@ -135,3 +142,11 @@ class Board:
                 samples_per_second=report.rate if report.open else 0.0,
                 held={chunk: now - since for chunk, since in held.items()},
             )
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for classes in counts:
+        for name, count in classes.items():
+            count_class(found, name, count)
+    return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import get_args
@@ -19,10 +18,11 @@ from prometheus_client.registry import Collector
 from assay_api import exposition as names
 from assay_api.errors import Failed
 from assay_api.records import Progress
+from assay_runner.work.meter import Durations
 from assay_runner.work.worker import Worker
 
 _STATES = get_args(Progress.model_fields["state"].annotation)
-_COMMIT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STAGES = ("ask", "score", "commit")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ class WorkerMetrics(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        """All families; no label has more values than this file names."""
+        """All families; no label has more values than this file names, or `error_classes.MOST`."""
         yield from self._run()
         yield from self._own()
 
@@ -65,38 +65,64 @@ class WorkerMetrics(Collector):
         yield GaugeMetricFamily(names.CHUNKS, "Planned chunks of the run.", run.chunks)
         yield GaugeMetricFamily(names.CHUNKS_COMMITTED, "Chunks with a marker.", run.chunks_committed)
         yield GaugeMetricFamily(names.ERRORS, "Failed samples, as all workers report them.", run.errors)
+        classes = GaugeMetricFamily(names.ERRORS_BY_CLASS, "The same by class.", labels=[names.CLASS])
+        for name, count in sorted(run.error_classes.items()):
+            classes.add_metric([name], count)
+        yield classes
         yield GaugeMetricFamily(names.TOKENS_IN, "Prompt tokens, as all workers report them.", run.tokens_in)
         yield GaugeMetricFamily(names.TOKENS_OUT, "Generated tokens, as all workers report them.", run.tokens_out)
+        yield GaugeMetricFamily(names.RETRIES, "Further tries of samples, as all workers report them.", run.retries)
+        yield GaugeMetricFamily(
+            names.ACCELERATOR_SECONDS,
+            "Seconds from each worker's start to its last commit, times its accelerators.",
+            run.accelerator_seconds,
+        )
         yield GaugeMetricFamily(
             names.SAMPLES_PER_SECOND, "Sum of the rates of the workers that work.", run.samples_per_second
         )
 
     def _own(self) -> Iterator[Metric]:
-        tally = self._worker.tally
-        yield CounterMetricFamily("assay_worker_samples", "Samples that this worker committed.", tally.samples)
-        yield CounterMetricFamily("assay_worker_errors", "Failed samples among them.", tally.errors)
-        tokens = CounterMetricFamily("assay_worker_tokens", "Tokens of committed samples.", labels=["direction"])
-        tokens.add_metric(["in"], tally.tokens_in)
-        tokens.add_metric(["out"], tally.tokens_out)
-        yield tokens
+        worker, tally = self._worker, self._worker.tally
+        yield from self._passed()
         chunks = CounterMetricFamily("assay_worker_chunks", "Chunks that this worker finished.", labels=["outcome"])
         chunks.add_metric(["committed"], tally.chunks)
         chunks.add_metric(["discarded"], tally.discarded)
         yield chunks
-        yield GaugeMetricFamily("assay_worker_open_chunks", "Chunks under work.", len(self._worker.open))
+        yield _histogram("assay_worker_commit_seconds", "Writing a chunk's data and marker.", tally.commit_seconds)
+        yield GaugeMetricFamily("assay_worker_open_chunks", "Chunks under work.", len(worker.open))
+        yield GaugeMetricFamily("assay_worker_in_flight", "Requests that the backend has.", worker.in_flight)
+        depths = GaugeMetricFamily("assay_worker_queue_depth", "What waits before a stage.", labels=["stage"])
+        waiting = worker.depths
+        for stage in _STAGES:
+            depths.add_metric([stage], waiting.get(stage, 0))
+        yield depths
+        yield GaugeMetricFamily("assay_worker_accelerators", "That this worker holds.", worker.accelerators)
+        yield GaugeMetricFamily(
+            "assay_worker_backend_away", "1 while the backend cannot answer.", float(worker.backend_away)
+        )
         state = GaugeMetricFamily("assay_worker_state", "1 for the state this worker is in.", labels=["state"])
         for name in _STATES:
-            state.add_metric([name], float(name == self._worker.state))
+            state.add_metric([name], float(name == worker.state))
         yield state
-        yield _histogram("assay_worker_commit_seconds", "Writing a chunk's data and marker.", tally.commit_seconds[:])
+
+    def _passed(self) -> Iterator[Metric]:
+        meter = self._worker.meter
+        yield CounterMetricFamily("assay_worker_samples", "Samples that this worker has done.", meter.samples)
+        errors = CounterMetricFamily("assay_worker_errors", "Failed samples among them.", labels=[names.CLASS])
+        for name, count in sorted(meter.errors.copy().items()):
+            errors.add_metric([name], count)
+        yield errors
+        tokens = CounterMetricFamily("assay_worker_tokens", "Tokens of answered requests.", labels=["direction"])
+        tokens.add_metric(["in"], meter.tokens_in)
+        tokens.add_metric(["out"], meter.tokens_out)
+        yield tokens
+        yield CounterMetricFamily("assay_worker_retries", "Times that a request was sent again.", meter.retries)
+        yield _histogram(
+            "assay_worker_request_seconds", "From sending a request to its complete answer.", meter.requests
+        )
 
 
-def _histogram(name: str, documentation: str, values: list[float]) -> Metric:
-    counts = [0] * (len(_COMMIT_BUCKETS) + 1)
-    for value in values:
-        counts[bisect_left(_COMMIT_BUCKETS, value)] += 1
-    cumulative = [sum(counts[: place + 1]) for place in range(len(counts))]
-    bounds = [*map(str, _COMMIT_BUCKETS), "+Inf"]
+def _histogram(name: str, documentation: str, durations: Durations) -> Metric:
     family = HistogramMetricFamily(name, documentation)
-    family.add_metric([], list(zip(bounds, cumulative, strict=True)), sum(values))
+    family.add_metric([], durations.cumulative(), durations.total)
     return family

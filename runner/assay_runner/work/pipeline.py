@@ -8,7 +8,7 @@ backend. Batches are formed inside a chunk, in planned order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,6 +20,7 @@ from assay_runner.data.documents import Doc
 from assay_runner.store.base import Store
 from assay_runner.tasks.task import Sample, TaskError
 from assay_runner.work.commit import Outcome, commit, run_commit
+from assay_runner.work.meter import Meter
 from assay_runner.work.stage import Stage
 
 _SLICE = 32
@@ -95,23 +96,37 @@ class Pipeline:
         new_attempt: Callable[[], str],
         clock: Callable[[], float],
         sign: Callable[[float], ChunkWork],
+        meter: Meter,
     ) -> None:
         """`plan` is the plan's digest, `store` the run's; `next_chunk` answers None when there is nothing more to take;
-        `sign` says who did a chunk that has just been finished and took so many seconds."""
+        `sign` says who did a chunk that has just been finished and took so many seconds; `meter` is told what passes."""
         self._plan, self._store, self._stages, self._backend = plan, store, stages, backend
         self._batch_size, self._next_chunk, self._on_commit = batch_size, next_chunk, on_commit
-        self._new_attempt, self._clock, self._sign = new_attempt, clock, sign
+        self._new_attempt, self._clock, self._sign, self._meter = new_attempt, clock, sign, meter
         self._built: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=max(1, backend.capacity // 2))
         self._answered: asyncio.Queue[_OpenDocument | None] = asyncio.Queue(maxsize=4 * max(16, backend.capacity))
         self._waiting: dict[str, tuple[_OpenDocument, int, int, float]] = {}
         self._task_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="task-code")
         self._commits = asyncio.Semaphore(_COMMITS)
+        self.in_flight = 0
+        """Requests that the backend has and has not answered."""
         self.open: dict[ChunkId, _OpenChunk] = {}
 
     @property
     def scored(self) -> int:
         """Samples of open chunks that have a record already."""
         return sum(len(chunk.records) for chunk in self.open.values())
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """What waits before each stage: requests to be asked, documents to be scored, chunks to be committed."""
+        # A tuple is made of a dict in one step: another thread may ask.
+        chunks = tuple(self.open.values())
+        return {
+            "ask": max(0, len(self._waiting) - self.in_flight),
+            "score": self._answered.qsize(),
+            "commit": sum(chunk.committing for chunk in chunks),
+        }
 
     async def run(self) -> None:
         """Take, do and commit chunks until `next_chunk` says None.
@@ -166,11 +181,14 @@ class Pipeline:
 
     async def _batches(self) -> AsyncIterator[Batch]:
         while (batch := await self._built.get()) is not None:
+            self.in_flight += len(batch)
             yield batch
 
     async def _ask(self) -> None:
         async for response in self._backend.stream(self._batches()):
             opened, repeat, place, since = self._waiting.pop(response.key)
+            self.in_flight -= 1
+            self._meter.answered(response)
             opened.responses[repeat][place] = response
             opened.wait(repeat, response, self._clock() - since)
             opened.missing -= 1
@@ -202,7 +220,8 @@ class Pipeline:
             records += self._stages[task].score(answered, self._clock)
         return records
 
-    def _record(self, chunk: _OpenChunk, records: Iterable[SampleRecord]) -> None:
+    def _record(self, chunk: _OpenChunk, records: Sequence[SampleRecord]) -> None:
+        self._meter.recorded(records)
         chunk.records.update((record.id, record) for record in records)
 
     def _commit_when_complete(self, chunk: _OpenChunk) -> None:

@@ -25,6 +25,7 @@ from assay_runner.work.accelerators import accelerators
 from assay_runner.work.assignment import Situation, Turn, choose, share
 from assay_runner.work.board import Board, RunFigures
 from assay_runner.work.commit import Outcome
+from assay_runner.work.meter import Meter
 from assay_runner.work.pipeline import Committed, Pipeline
 from assay_runner.work.settings import WorkerSettings
 from assay_runner.work.stage import Stage
@@ -62,7 +63,7 @@ class Worker:
         self._board = Board(store, plan, session=self._session, clock=clock, silence=settings.silence)
         mine = settings.index is not None and settings.index < settings.workers
         self._own = frozenset(share(self._board.chunks, settings.index or 0, settings.workers) if mine else ())
-        self._looked = clock()
+        self._looked = self._started_at = clock()
         self._beat = 0
         self._state: str = "starting"
         self._waiting = False
@@ -71,7 +72,9 @@ class Worker:
         self._backend: Backend | None = None
         self._trouble = ""
         self._claimed: ChunkId | None = None
-        self.tally = Tally()
+        self.tally, self.meter = Tally(), Meter()
+        self.accelerators = accelerators(plan.model)
+        """That this worker holds."""
         self.abandoned = False
         """Whether backend or task code did not end when told to: threads of theirs may still run, and nothing stops them."""
 
@@ -94,7 +97,31 @@ class Worker:
 
     def run_figures(self) -> RunFigures:
         """How far the whole run is, by the last look; callable from any thread."""
-        return self._board.figures(self.tally, own_rate=self.tally.rate if self.open else 0.0)
+        rate = self.tally.rate if self.open else 0.0
+        return self._board.figures(self.tally, own_rate=rate, own_accelerator_seconds=self._accelerator_seconds)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the backend has and has not answered; callable from any thread."""
+        pipeline = self._pipeline
+        return pipeline.in_flight if pipeline else 0
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """What waits before each stage of the pipeline, see `Pipeline.depths`; callable from any thread."""
+        pipeline = self._pipeline
+        return pipeline.depths if pipeline else {}
+
+    @property
+    def backend_away(self) -> bool:
+        """Whether the backend cannot answer just now, by what it says itself; callable from any thread."""
+        backend = self._backend
+        return bool(backend and backend.trouble)
+
+    @property
+    def _accelerator_seconds(self) -> float:
+        """From the worker's start to its last commit, so that it grows only when other numbers do."""
+        return self.accelerators * max(0.0, self.tally.last_commit - self._started_at)
 
     def stop(self) -> None:
         """Ask the worker to finish its open chunks within the grace period and end; callable from a signal handler."""
@@ -189,6 +216,7 @@ class Worker:
             new_attempt=lambda: secrets.token_hex(16),
             clock=self._clock,
             sign=self._sign,
+            meter=self.meter,
         )
         running = asyncio.create_task(self._pipeline.run())
         try:
@@ -209,8 +237,8 @@ class Worker:
             self._pipeline = None
 
     def _sign(self, seconds: float) -> ChunkWork:
-        held = accelerators(self._plan.model)
-        return ChunkWork(worker=self._settings.worker, finished=self._now(), seconds=seconds, accelerators=held)
+        worker, held = self._settings.worker, self.accelerators
+        return ChunkWork(worker=worker, finished=self._now(), seconds=seconds, accelerators=held)
 
     async def _next_chunk(self) -> ChunkId | None:
         """The next chunk, waiting for one as long as the run is not over; None when it is, or when asked to stop."""
@@ -314,6 +342,7 @@ class Worker:
                 "open": [str(chunk) for chunk in open_chunks],
                 "pending": self._pipeline.scored if self._pipeline else 0,
                 "message": trouble,
+                "accelerator_seconds": self._accelerator_seconds,
                 **self.tally.reported(),
             }
         )

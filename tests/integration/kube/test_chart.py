@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from support.prometheus import rules as alert_rules
+
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "assay"
 CRDS = ROOT / "crds"
@@ -209,6 +211,16 @@ class TestRendering:
         assert nothing == {
             "ClusterRole", "ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "Service", "Pod",
         }  # fmt: skip
+
+    def test_prometheus_gives_series_the_labels_that_rules_and_dashboards_select(self, cluster):
+        documents = rendered(cluster, EVERYTHING)
+        (worker,) = only(documents, "PodMonitor")["spec"]["podMetricsEndpoints"]
+        label = "__meta_kubernetes_pod_label_assay_dev_job"
+        assert worker["relabelings"] == [{"sourceLabels": [label], "targetLabel": "evaljob"}]
+        (operator,) = only(documents, "ServiceMonitor")["spec"]["endpoints"]
+        assert operator["honorLabels"] is True, "the namespace of an EvalJob's series is the EvalJob's"
+        assert only(documents, "PrometheusRule")["spec"] == yaml.safe_load(alert_rules())
+        assert only(documents, "ConfigMap", "assay-dashboards")["data"].keys() == {"assay-fleet.json", "assay-job.json"}
 
     @pytest.mark.parametrize(
         "typo",

@@ -22,7 +22,7 @@ def with_api(cluster):
             calls = []
             async with kube.ApiClient() as client:
                 await test(ApiServer(client, lambda *call: calls.append(call)), ns)
-            assert calls and all(isinstance(status, int) for _, _, status in calls)
+            assert calls and all(isinstance(status, int) and seconds > 0 for _, _, status, seconds in calls)
 
         with cluster.namespace() as ns:
             asyncio.run(asyncio.wait_for(main(ns), 60))

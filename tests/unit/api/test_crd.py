@@ -148,6 +148,7 @@ def test_lists_are_merged_by_what_tells_their_entries_apart():
         ".spec.template.env": ["name"],
         ".spec.template.tolerations": None,
         ".status.conditions": ["type"],
+        ".status.progress.errorClasses": ["name"],
         ".status.results": None,
         ".status.gates": ["name"],
     }

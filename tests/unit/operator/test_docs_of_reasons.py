@@ -3,10 +3,7 @@
 import re
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from assay_api import errors
-from assay_operator.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "operator.md").read_text()
@@ -37,14 +34,3 @@ def test_every_reason_that_is_explained_exists():
     )
     composed = {"SecretMissing", "SecretKeyMissing", "ConfigMapMissing", "TaskCodeNotAllowed", "RemoteCodeNotAllowed"}
     assert {name for name in explained() if f'"{name}"' not in CODE} <= classes | composed
-
-
-def test_the_metrics_are_the_ones_that_the_page_lists():
-    metrics = Metrics()
-    metrics.reconciled("done", 0.1)
-    metrics.called("GET", "/", 500)
-    text = metrics.render(depth=0, age=0, leads=True, phases=["Running"]).decode()
-    families = (family.name for family in text_string_to_metric_families(text))
-    exported = {name for name in families if not name.endswith("_created")}
-    listed = re.findall(r"`(assay_operator_\w+)", section("Metrics"))
-    assert {name.removesuffix("_total") for name in listed} == exported

@@ -1,8 +1,11 @@
 """Events tell each transition once; progress is read from a worker's metrics."""
 
+from dataclasses import replace
+
 import pytest
 
 from assay_api import exposition
+from assay_operator.decide import decide
 from assay_operator.names import Step
 from assay_operator.progress import parse
 from assay_operator.told import event, tellings
@@ -59,6 +62,11 @@ def metrics(**values):
     return "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items())
 
 
+def classes(**counts):
+    rows = (f'{exposition.ERRORS_BY_CLASS}{{{exposition.CLASS}="{name}"}} {count}\n' for name, count in counts.items())
+    return f"# TYPE {exposition.ERRORS_BY_CLASS} gauge\n" + "".join(rows)
+
+
 def test_progress_is_what_a_worker_exposes():
     text = metrics(
         **{
@@ -67,11 +75,21 @@ def test_progress_is_what_a_worker_exposes():
             exposition.CHUNKS_COMMITTED: 2,
             exposition.ERRORS: 1,
             exposition.SAMPLES_PER_SECOND: 2.5,
+            exposition.RETRIES: 7,
+            exposition.ACCELERATOR_SECONDS: 80.5,
         }
     )
-    found = parse(text)
+    found = parse(text + classes(Timeout=1))
     assert (found.samples_done, found.samples_total, found.errors, found.chunks_committed) == (40, 100, 1, 2)
     assert found.samples_per_second == 2.5
+    assert (found.retries, found.accelerator_seconds) == (7, 80)
+    assert [(row.name, row.count) for row in found.error_classes] == [("Timeout", 1)]
+
+
+def test_a_worker_that_brings_endless_classes_of_errors_fills_no_status():
+    endless = classes(**{"x" * length: length for length in range(100)})
+    found = parse(metrics(**{exposition.SAMPLES: 100, exposition.SAMPLES_COMMITTED: 40}) + endless)
+    assert len(found.error_classes) == 16 and all(0 < len(row.name) <= 64 for row in found.error_classes)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "assay_run_samples{", metrics(other=1), metrics(assay_run_samples=5)])
@@ -85,11 +103,25 @@ def test_nonsense_numbers_are_not_believed():
     assert (found.samples_done, found.samples_total, found.samples_per_second) == (0, 0, None)
 
 
+def test_a_completed_job_keeps_what_only_its_workers_could_tell():
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=3, assay_run_retries=5)
+    seen, _ = world.observe()
+    going = decide(replace(seen, progress=parse(told + classes(Timeout=3))), world.now).status
+    world.finish(Step.WORK)
+    world.reconcile()
+    world.finish(Step.REDUCE)
+    seen, _ = world.observe()
+    ended = decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
+    assert ended.phase == "Complete" and ended.progress.samples_done == ended.plan.samples
+    assert (ended.progress.retries, [row.name for row in ended.progress.error_classes]) == (5, ["Timeout"])
+
+
 def test_progress_never_goes_back():
-    from dataclasses import replace
-
-    from assay_operator.decide import decide
-
     world = World()
     world.reconcile()
     world.finish(Step.PLAN)

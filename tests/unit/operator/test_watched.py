@@ -58,7 +58,7 @@ def test_what_the_operator_wrote_itself_is_no_news(watched):
     raw = evaljob("5")
     assert watched.evaljob(raw, gone=False) == KEY
     written = evaljob("6") | {"status": {"phase": "Complete"}}
-    assert watched.evaljob(written, gone=False) is None and watched.phases[KEY] == "Complete"
+    assert watched.evaljob(written, gone=False) is None and watched.seen[KEY].phase == "Complete"
     for change in ({"generation": 2}, {"finalizers": ["x"]}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}):
         raw["metadata"] |= change
         assert watched.evaljob(raw, gone=False) == KEY
@@ -157,4 +157,4 @@ def test_a_forgotten_job_leaves_nothing_behind(watched):
     watched.evaljob(evaljob(), gone=False)
     watched.pod(child(Step.WORK), gone=False)
     watched.forget(KEY)
-    assert watched.unfinished() == [] and not watched.pods_of(UID) and not watched.phases
+    assert watched.unfinished() == [] and not watched.pods_of(UID) and not watched.seen

@@ -34,6 +34,22 @@ def test_a_key_that_is_added_again_and_again_is_taken_once():
     run(test)
 
 
+def test_how_long_a_key_has_waited_is_told_when_it_is_taken():
+    async def test():
+        now, waits = [100.0], []
+        waiting = WorkQueue(Random(0), lambda: now[0], waits.append)
+        waiting.add("a")
+        now[0] = 101.0
+        waiting.add("b")
+        waiting.add("a")
+        now[0] = 103.0
+        assert waiting.oldest == 3.0
+        assert [await waiting.take(), await waiting.take()] == ["a", "b"] and waits == [3.0, 2.0]
+        assert waiting.oldest == 0.0
+
+    run(test)
+
+
 def test_a_key_that_changes_while_it_is_under_work_is_taken_once_more_afterwards():
     async def test():
         waiting = queue()

@@ -42,7 +42,8 @@ def test_a_finished_worker_tells_of_the_whole_run_and_of_itself(run):
     def failing(request):
         return ResponseError("HTTP500", "no luck") if request.key.startswith("colours/9/") else None
 
-    ended_peer(run, errors=3, tokens_in=50, tokens_out=7, rate=99.0)
+    told = {"error_classes": {"HTTP500": 1, "Timeout": 2}, "retries": 6, "accelerator_seconds": 40.0}
+    ended_peer(run, errors=3, tokens_in=50, tokens_out=7, rate=99.0, **told)
     one, port = worker(run, "w", AnsweringBackend(error=failing), index=0), free_port()
     with serving(one, port):
         before = scrape(port)
@@ -53,14 +54,20 @@ def test_a_finished_worker_tells_of_the_whole_run_and_of_itself(run):
     assert (before[(names.SAMPLES_COMMITTED,)], after[(names.SAMPLES_COMMITTED,)]) == (0, 120)
     assert (before[(names.CHUNKS_COMMITTED,)], after[(names.CHUNKS_COMMITTED,)]) == (0, 15)
     assert after[(names.ERRORS,)] == 4
-    assert after[("assay_worker_errors_total",)] == 1
+    assert after[("assay_worker_errors_total", "HTTP500")] == 1
+    assert (after[(names.ERRORS_BY_CLASS, "HTTP500")], after[(names.ERRORS_BY_CLASS, "Timeout")]) == (2, 2)
+    assert after[(names.RETRIES,)] == 6 + after[("assay_worker_retries_total",)] == 6 + 3
+    assert after[(names.ACCELERATOR_SECONDS,)] == 40, "this worker holds none"
     assert after[("assay_worker_samples_total",)] == 120
     assert after[("assay_worker_chunks_total", "committed")] == 15
     assert after[("assay_worker_chunks_total", "discarded")] == 0
     assert after[(names.TOKENS_IN,)] == 50 + after[("assay_worker_tokens_total", "in")]
     assert after[(names.TOKENS_OUT,)] == 7 + after[("assay_worker_tokens_total", "out")] == 7 + 119
     assert after[(names.SAMPLES_PER_SECOND,)] == 0
-    assert after[("assay_worker_open_chunks",)] == 0
+    assert after[("assay_worker_open_chunks",)] == after[("assay_worker_in_flight",)] == 0
+    assert after[("assay_worker_accelerators",)] == after[("assay_worker_backend_away",)] == 0
+    assert {after[("assay_worker_queue_depth", stage)] for stage in ("ask", "score", "commit")} == {0}
+    assert after[("assay_worker_request_seconds_count",)] == 119, "one was refused"
     assert (before[("assay_worker_state", "starting")], after[("assay_worker_state", "done")]) == (1, 1)
     assert sum(value for key, value in after.items() if key[0] == "assay_worker_state") == 1
     assert after[("assay_worker_commit_seconds_count",)] == 15
@@ -108,6 +115,37 @@ def test_a_worker_sees_what_others_commit_while_its_backend_still_starts(run):
             # The run is over without it, so it ends although its backend never did start.
             await asyncio.wait_for(going, 5)
             assert scrape(port)[(names.CHUNKS_COMMITTED,)] == 15
+
+    asyncio.run(scene())
+
+
+def test_a_worker_shows_what_the_backend_has_and_what_waits_for_it(run):
+    async def scene():
+        backend = AnsweringBackend(gate=asyncio.Event(), capacity=2)
+        one, port = worker(run, "w", backend, index=0, grace=0.1), free_port()
+        with serving(one, port):
+            going = asyncio.create_task(one.run())
+            found = await until(port, lambda found: found[("assay_worker_queue_depth", "ask")] > 0)
+            assert 0 < found[("assay_worker_in_flight",)] <= 3 * 4, "two batches of four, and one in its hand"
+            assert found[("assay_worker_samples_total",)] == 0
+            backend.gate.set()
+            await going
+            after = await asyncio.to_thread(scrape, port)
+        assert after[("assay_worker_samples_total",)] == 120
+        assert after[("assay_worker_in_flight",)] == after[("assay_worker_queue_depth", "ask")] == 0
+
+    asyncio.run(scene())
+
+
+def test_a_worker_says_when_its_backend_is_away(run):
+    async def scene():
+        backend = AnsweringBackend(gate=asyncio.Event(), trouble="waiting for it")
+        one, port = worker(run, "w", backend, index=0, grace=0.1), free_port()
+        with serving(one, port):
+            going = asyncio.create_task(one.run())
+            await until(port, lambda found: found[("assay_worker_backend_away",)] == 1)
+            one.stop()
+            await asyncio.gather(going, return_exceptions=True)
 
     asyncio.run(scene())
 
