@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions of EvalJob and ClusterEvalRuntime, made from the models.
+"""The CustomResourceDefinitions of EvalJob, EvalSchedule and ClusterEvalRuntime, made from the models.
 
 `crds/*.yaml` holds what this module renders: `assay crd --write crds` writes it, and a test compares.
 """
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from assay_api.crd_schema import structural_schema
 from assay_api.evaljob import GROUP, VERSION, EvalJob
+from assay_api.evalschedule import EvalSchedule
 from assay_api.runtime import ClusterEvalRuntime
 
 _HEADER = "# Generated from crds/assay_api by `assay crd --write crds`: change the models, not this file.\n"
@@ -27,6 +28,19 @@ _EVALJOB_COLUMNS = (
     ("Note", "string", ".status.summary.note", 0),
     ("Queue", "string", ".spec.queueName", 1),
     ("Results", "string", ".status.resultsUri", 1),
+)
+_SCHEDULE_COLUMNS = (
+    ("Cron", "string", ".spec.cron.schedule", 0),
+    ("Watch", "string", ".spec.watch.uri", 0),
+    ("Suspend", "boolean", ".spec.suspend", 0),
+    ("Active", "integer", ".status.activeCount", 0),
+    ("Found", "integer", ".status.watch.found", 0),
+    ("Last", "date", ".status.lastScheduleTime", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Note", "string", ".status.note", 0),
+    ("Time zone", "string", ".spec.cron.timeZone", 1),
+    ("Policy", "string", ".spec.concurrencyPolicy", 1),
+    ("Checkpoint", "string", ".status.watch.lastCheckpoint", 1),
 )
 _RUNTIME_COLUMNS = (
     ("Image", "string", ".spec.images.default", 0),
@@ -57,8 +71,10 @@ def definitions() -> dict[str, dict[str, Any]]:
             },
         },
     }
+    schedule = _definition(EvalSchedule, "evalschedules", "es", "Namespaced", _SCHEDULE_COLUMNS)
+    schedule["spec"]["versions"][0]["subresources"] = {"status": {}}
     runtime = _definition(ClusterEvalRuntime, "clusterevalruntimes", "cer", "Cluster", _RUNTIME_COLUMNS)
-    return {f"{definition['metadata']['name']}.yaml": definition for definition in (evaljob, runtime)}
+    return {f"{definition['metadata']['name']}.yaml": definition for definition in (evaljob, schedule, runtime)}
 
 
 def files() -> dict[str, str]:

@@ -181,6 +181,13 @@ class Toleration(Spec):
         return self
 
 
+def refuse_own_labels(labels: dict[str, str]) -> dict[str, str]:
+    """The models' side of `LABELS_ARE_THE_USERS`: the labels, or ValueError."""
+    if any(key.startswith(_OWN_LABEL_PREFIXES) or key in _OWN_LABELS for key in labels):
+        raise ValueError(LABELS_ARE_THE_USERS.sentence)
+    return labels
+
+
 class JobTemplate(Spec):
     """What a user may set on the work pods; merged over the runtime's pod template."""
 
@@ -211,6 +218,4 @@ class JobTemplate(Spec):
     @field_validator("labels")
     @classmethod
     def _labels_are_the_users(cls, labels: dict[str, str]) -> dict[str, str]:
-        if any(key.startswith(_OWN_LABEL_PREFIXES) or key in _OWN_LABELS for key in labels):
-            raise ValueError(LABELS_ARE_THE_USERS.sentence)
-        return labels
+        return refuse_own_labels(labels)

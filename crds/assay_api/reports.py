@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from assay_api.base import Record
 from assay_api.records import Digest
+from assay_api.texts import CheckpointName
 from assay_api.verdicts import Verdict
 
 LARGEST = 4096
@@ -72,6 +73,21 @@ class Reduced(Record):
     """All of them, whatever else is omitted; messages are cut to what fits."""
 
 
+class Landed(Record):
+    """A checkpoint that a watcher tells of."""
+
+    number: int = Field(ge=1)
+    name: CheckpointName
+
+
+class Watched(Record):
+    """A watcher's last word: checkpoints that have landed and that nobody was told of yet, as many as fit, in their order."""
+
+    schema_: Literal["assay/watched/v1"] = Field(default="assay/watched/v1", alias="schema")
+    found: tuple[Landed, ...] = ()
+    """Numbered without a gap, from the one after the last that was acknowledged."""
+
+
 class Ended(Record):
     """The last word of a command that failed."""
 
@@ -84,7 +100,7 @@ class Ended(Record):
     """The sentence for the person, cut to what fits."""
 
 
-Report = Planned | Reduced | Ended
+Report = Planned | Reduced | Watched | Ended
 _REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="schema_")])
 
 

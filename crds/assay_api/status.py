@@ -17,7 +17,21 @@ from assay_api.texts import Digest, Figure, LongUri, ShortText
 from assay_api.verdicts import Verdict
 
 
-class Condition(Spec):
+class Observation(Spec):
+    """What every condition of Kubernetes holds beside its type."""
+
+    status: Literal["True", "False", "Unknown"] = Field(
+        description="Whether it holds; Unknown when that cannot be seen."
+    )
+    reason: str = Field(min_length=1, max_length=1024, description="One word for programs.")
+    message: str = Field(default="", max_length=32768, description="A sentence for people.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that it was observed for."
+    )
+
+
+class Condition(Observation):
     """One observed aspect of the job, as Kubernetes conditions are."""
 
     type: Literal[
@@ -32,15 +46,6 @@ class Condition(Spec):
         "Failed",
         "Suspended",
     ] = Field(description="What is observed.")
-    status: Literal["True", "False", "Unknown"] = Field(
-        description="Whether it holds; Unknown when that cannot be seen."
-    )
-    reason: str = Field(min_length=1, max_length=1024, description="One word for programs.")
-    message: str = Field(default="", max_length=32768, description="A sentence for people.")
-    last_transition_time: datetime = Field(description="When status last changed.")
-    observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that it was observed for."
-    )
 
 
 class PlanStatus(Spec):

@@ -16,6 +16,8 @@ StoreUri = Annotated[
     str, StringConstraints(pattern=r"^(s3://[a-z0-9][a-z0-9.-]*|file:///?)", min_length=4, max_length=1024)
 ]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://", max_length=1024)]
+CheckpointName = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\x7f]+$", min_length=1, max_length=1024)]
+"""Name of a folder or object directly below a watched prefix."""
 Digest = Annotated[str, StringConstraints(max_length=128)]
 """A SHA-256 in hexadecimal, with or without its algorithm in front."""
 Figure = Annotated[str, StringConstraints(max_length=64)]

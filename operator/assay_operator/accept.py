@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 
 from assay_api.backends import BackendName
@@ -62,6 +63,14 @@ def effective_storage(job: EvalJob, offer: ClusterEvalRuntimeSpec) -> Storage | 
     return job.spec.storage or offer.storage
 
 
+def on_a_volume(uri: str, offer: ClusterEvalRuntimeSpec) -> bool:
+    """Whether pods share what lies at the address: any s3:// one, and a folder on a volume that the runtime mounts."""
+    if not uri.startswith("file:"):
+        return True
+    mounts = [str(mount.get("mountPath", "")).rstrip("/") for mount in offer.pod_template.volume_mounts]
+    return any(mount and f"{_folder(uri)}/".startswith(f"{mount}/") for mount in mounts)
+
+
 def image(offer: ClusterEvalRuntimeSpec, backend: BackendName) -> str:
     """The image that runs models of `backend`."""
     images = {
@@ -100,16 +109,17 @@ def _refuse_storage(storage: Storage | None, offer: ClusterEvalRuntimeSpec) -> R
         return Refusal(
             "StorageMissing", "spec.storage: neither the job nor its runtime names a storage; add spec.storage.uri."
         )
-    if storage.uri.startswith("file:"):
-        folder = "/" + storage.uri.removeprefix("file:").lstrip("/")
-        mounts = [str(mount.get("mountPath", "")).rstrip("/") for mount in offer.pod_template.volume_mounts]
-        if not any(mount and (folder + "/").startswith(mount + "/") for mount in mounts):
-            return Refusal(
-                "StorageNotShared",
-                f"spec.storage.uri: {folder} is on no volume of the runtime, so pods would not see each other's work; "
-                "use s3://bucket/prefix or a folder on a mounted volume.",
-            )
+    if not on_a_volume(storage.uri, offer):
+        return Refusal(
+            "StorageNotShared",
+            f"spec.storage.uri: {_folder(storage.uri)} is on no volume of the runtime, so pods would not see each other's "
+            "work; use s3://bucket/prefix or a folder on a mounted volume.",
+        )
     return None
+
+
+def _folder(uri: str) -> str:
+    return posixpath.normpath("/" + uri.removeprefix("file:").lstrip("/"))
 
 
 def _refuse_size(job: EvalJob) -> Refusal | None:

@@ -25,7 +25,8 @@ _SECONDS = 20.0
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
-_PAGE = 500
+_PAGE, _PAGE_OF_METADATA = 100, 500
+"""Objects of one page: a pod, once read, takes 50 KB."""
 _METHODS = {
     "get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "update": "PUT", "delete": "DELETE",
 }  # fmt: skip
@@ -62,6 +63,7 @@ class Resource:
 
 
 EVALJOBS = Resource(GROUP, VERSION, "evaljobs", "EvalJob")
+EVALSCHEDULES = Resource(GROUP, VERSION, "evalschedules", "EvalSchedule")
 RUNTIMES = Resource(GROUP, VERSION, "clusterevalruntimes", "ClusterEvalRuntime")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 PODS = Resource("", "v1", "pods", "Pod")
@@ -132,7 +134,7 @@ class ApiServer:
     ) -> AsyncIterator[Listing]:
         """The same, page by page: of thousands of objects no more than one page is in memory at a time."""
         accept = _METADATA if metadata_only else _JSON
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(_PAGE_OF_METADATA if metadata_only else _PAGE)}
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from assay_api.evaljob import GROUP, VERSION, EvalJob
+from assay_api.evaljob import EvalJob
 from assay_operator.actions import (
     Action,
     CreateJob,
@@ -62,19 +62,7 @@ class Applier:
         Raises:
             ApiError: 409 when it has.
         """
-        meta = raw["metadata"]
-        body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "EvalJob",
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "resourceVersion": meta["resourceVersion"],
-            },
-            "status": status,
-        }
-        await self._api.apply(EVALJOBS, body, manager=MANAGER, subresource="status")
+        await self._api.apply(EVALJOBS, status_body(raw, status), manager=MANAGER, subresource="status")
 
     async def release(self, raw: Json) -> None:
         """Take the operator's finalizer off an object."""
@@ -130,6 +118,12 @@ class Applier:
         patch = {"metadata": {"finalizers": names, "resourceVersion": seen.version}}
         meta = seen.job.metadata
         await _unless_gone(self._api.merge(EVALJOBS, meta.namespace, meta.name, patch))
+
+
+def status_body(raw: Json, status: Json) -> Json:
+    """What to apply for the object `raw` to have this status, unless it has changed since it was read."""
+    identity = {name: raw["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
+    return {"apiVersion": raw["apiVersion"], "kind": raw["kind"], "metadata": identity, "status": status}
 
 
 async def _unless_gone(call: Awaitable[Json]) -> None:

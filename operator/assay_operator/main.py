@@ -47,7 +47,7 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Server-side selectors, bounded requests, and none of kopf's own writing."""
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     # Each object that was seen has a task for so long, and with it its last event.
     settings.queueing.idle_timeout = 0.5
     settings.watching.server_timeout = 300
@@ -61,6 +61,12 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
 async def evaljob(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
     """An EvalJob was seen."""
     memo.tell(memo.process.saw_evaljob, event)
+
+
+@kopf.on.event(GROUP, VERSION, "evalschedules")
+async def evalschedule(event: Mapping[str, Any], memo: kopf.Memo, **_: Any) -> None:
+    """An EvalSchedule was seen."""
+    memo.tell(memo.process.saw_evalschedule, event)
 
 
 @kopf.on.event(GROUP, VERSION, "clusterevalruntimes")

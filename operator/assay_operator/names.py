@@ -38,8 +38,8 @@ class Step(StrEnum):
     DELETE = "delete"
 
 
-def child_name(name: str, uid: str, step: Step) -> str:
-    """Name of the Job that does `step` for the EvalJob `name`."""
+def child_name(name: str, uid: str, step: str) -> str:
+    """Name of the Job that does `step` for the EvalJob or EvalSchedule `name`."""
     prefix = name[:_LONGEST_PREFIX].replace(".", "-").rstrip("-")
     return f"{prefix}-{sha256(uid.encode())[:8]}-{step}"
 

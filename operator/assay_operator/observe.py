@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -76,7 +76,12 @@ class Observer:
             seen,
             jobs=jobs,
             pods=pods,
-            complaints=await self._complaints(job.metadata.namespace, replace(seen, jobs=jobs, pods=pods)),
+            complaints=await complaints(
+                self._api,
+                job.metadata.namespace,
+                [(child, replace(seen, jobs=jobs, pods=pods).of(step)) for step, child in jobs.items()],
+                self._now(),
+            ),
             progress=await self._scraper.scrape(replace(seen, jobs=jobs, pods=pods).of(Step.WORK))
             if work and not work.finished
             else None,
@@ -136,27 +141,6 @@ class Observer:
         listing = await self._api.list(PODS, seen.job.metadata.namespace, labels=labels)
         return in_order([*(pod for pod in pods if pod.step != step), *map(pod_view, listing.items)])
 
-    async def _complaints(self, namespace: str, seen: Observed) -> Mapping[str, str]:
-        now = self._now()
-        silent = [pod.uid for step in seen.jobs for pod in seen.of(step) if is_silent(pod, now)][:4]
-        empty = [
-            job.uid
-            for step, job in seen.jobs.items()
-            if not (job.finished or job.suspended or job.deleting)
-            and job.active == 0
-            and not seen.of(step)
-            and job.created is not None
-            and (now - job.created).total_seconds() > QUIET_SECONDS
-        ]
-        found = {}
-        for uid in (*silent, *empty):
-            listing = await self._api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")
-            # What the scheduler said before it found a node is no reason any more: a pod that waits for one says so itself.
-            events = [item for item in listing.items if item.get("reason") != "FailedScheduling"]
-            if events:
-                found[uid] = str(max(events, key=_last_seen).get("message", ""))
-        return found
-
     async def _baselines(self, seen: Observed) -> Baselines:
         """The EvalJobs that the gates name, while a planner may have to be told of them."""
         if seen.status.plan is not None or seen.deleting:
@@ -176,6 +160,34 @@ class Observer:
                 return None
             raise
         return workload_view(listing.items[0]) if listing.items else None
+
+
+async def complaints(
+    api: ApiServer, namespace: str, children: Sequence[tuple[JobView, tuple[PodView, ...]]], now: datetime
+) -> Mapping[str, str]:
+    """uid of a pod or Job → the last warning event about it, of those whose status does not say why they do not start.
+
+    Args:
+        children: Jobs with their pods.
+    """
+    silent = [pod.uid for _, pods in children for pod in pods if is_silent(pod, now)][:4]
+    empty = [
+        job.uid
+        for job, pods in children
+        if not (job.finished or job.suspended or job.deleting)
+        and job.active == 0
+        and not pods
+        and job.created is not None
+        and (now - job.created).total_seconds() > QUIET_SECONDS
+    ]
+    found = {}
+    for uid in (*silent, *empty):
+        listing = await api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")
+        # What the scheduler said before it found a node is no reason any more: a pod that waits for one says so itself.
+        events = [item for item in listing.items if item.get("reason") != "FailedScheduling"]
+        if events:
+            found[uid] = str(max(events, key=_last_seen).get("message", ""))
+    return found
 
 
 def _last_seen(event: Mapping[str, Any]) -> str:

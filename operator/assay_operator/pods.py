@@ -95,6 +95,13 @@ def pod_spec(step: Step, job: EvalJob, runtime: ClusterEvalRuntime, run: str, ma
     return _without_empty(pod)
 
 
+def watch_pod(job: EvalJob, runtime: ClusterEvalRuntime, arguments: list[str]) -> Pod:
+    """The pod that runs `assay` with these arguments, and reaches the store as a reducer of `job` does."""
+    pod = pod_spec(Step.REDUCE, job, runtime, "", 0.0)
+    pod["containers"][0]["args"] = [*arguments, "--report", _REPORT]
+    return pod
+
+
 def manifest(job: EvalJob, runtime: ClusterEvalRuntime) -> str:
     """The job as the planner reads it: as the user wrote it, with the storage it will use."""
     spec = job.spec.model_copy(update={"storage": effective_storage(job, runtime.spec)})

@@ -25,6 +25,7 @@ from assay_operator.metrics import Metrics
 from assay_operator.names import MANAGED_BY, OURS
 from assay_operator.observe import Observer
 from assay_operator.progress import Scraper
+from assay_operator.schedules.keeper import Schedules
 from assay_operator.settings import Settings
 from assay_operator.watched import Key, Watched
 from assay_operator.work_queue import WorkQueue
@@ -58,24 +59,35 @@ class Process:
             now=_now,
             identity=settings.identity,
         )
+        self._schedules = Schedules(self._api, self._watched.runtime_named, settings, _now)
+
+    def saw_evalschedule(self, raw: Raw, *, gone: bool) -> None:
+        """A watch told of an EvalSchedule."""
+        self._schedules.saw_schedule(raw, gone=gone)
 
     def saw_evaljob(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of an EvalJob."""
         if key := self._watched.evaljob(raw, gone=gone):
             self._queue.add(key)
+        self._schedules.saw_evaljob(raw, gone=gone)
 
     def saw_runtime(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of a runtime."""
         for key in self._watched.runtime(raw, gone=gone):
             self._queue.add(key)
+        self._schedules.saw_runtime(raw)
 
     def saw_job(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of a child Job."""
+        if self._schedules.saw_child(raw):
+            return
         if key := self._watched.job(raw, gone=gone):
             self._queue.add(key)
 
     def saw_pod(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of a pod."""
+        if self._schedules.saw_child(raw):
+            return
         if key := self._watched.pod(raw, gone=gone):
             self._queue.add(key)
 
@@ -91,6 +103,7 @@ class Process:
                 group.create_task(self._leadership.hold())
                 group.create_task(self._keep_comparing())
                 group.create_task(self._get_ready())
+                group.create_task(self._schedules.run(self._ready))
                 for _ in range(self._settings.workers):
                     group.create_task(self._work())
         finally:
@@ -107,8 +120,9 @@ class Process:
                 for raw in (await self._api.list(RUNTIMES, None)).items:
                     self.saw_runtime(_of_kind(RUNTIMES, raw), gone=False)
                 for namespace in self._settings.namespaces or (None,):
-                    for raw in (await self._api.list(PODS, namespace, labels=labels)).items:
-                        self.saw_pod(raw, gone=False)
+                    async for page in self._api.pages(PODS, namespace, labels=labels):
+                        for raw in page.items:
+                            self.saw_pod(raw, gone=False)
             except ApiError as error:
                 log.warning("looking around: %s; trying again", error)
                 await asyncio.sleep(1.0)

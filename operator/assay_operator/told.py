@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from assay_api.evaljob import GROUP, VERSION
 from assay_api.status import Condition, EvalJobStatus
-from assay_operator.api_server import Json
 from assay_operator.conditions import find
 
 _QUIET = frozenset({"Starting", "Running", "Held", "JobFailed", "AllCommitted"})
@@ -35,8 +35,8 @@ def tellings(before: EvalJobStatus, after: EvalJobStatus) -> Iterator[Telling]:
             yield told
 
 
-def event(told: Telling, raw: Json, now: datetime, identity: str) -> Json:
-    """The Event object about the EvalJob `raw`."""
+def event(told: Telling, raw: Mapping[str, Any], now: datetime, identity: str) -> dict[str, Any]:
+    """The Event object about `raw`."""
     meta = raw["metadata"]
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -45,7 +45,7 @@ def event(told: Telling, raw: Json, now: datetime, identity: str) -> Json:
         "metadata": {"generateName": f"{meta['name'][:200]}.", "namespace": meta["namespace"]},
         "involvedObject": {
             "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "EvalJob",
+            "kind": raw["kind"],
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],

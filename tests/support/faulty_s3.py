@@ -117,13 +117,18 @@ class MemoryS3:
 
     def _list(self, query: dict[str, str]) -> Reply:
         prefix, delimiter, after = (query.get(name, "") for name in ("prefix", "delimiter", "continuation-token"))
-        found = [
-            key
-            for key in sorted(self.objects)
-            if key.startswith(prefix) and key > after and not (delimiter and delimiter in key.removeprefix(prefix))
-        ]
+        inside = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        shown = {
+            prefix + (key[: key.index(delimiter) + 1] if delimiter and delimiter in key else key) for key in inside
+        }
+        found = sorted(key for key in shown if key > after)
         page, more = found[: self.page], len(found) > self.page
-        rows = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in page)
+        rows = "".join(
+            f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
+            if key not in self.objects
+            else f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[key])}</Size></Contents>"
+            for key in page
+        )
         token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
         body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>"
         return Reply(200, body.encode(), {"Content-Type": "application/xml"})

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from assay_api import evaljob, gates, pods, runtime, servers, texts
+from assay_api import evaljob, evalschedule, gates, pods, runtime, servers, texts
 
 JOB: dict[str, Any] = {
     "apiVersion": "assay.dev/v1alpha1",
@@ -20,6 +20,13 @@ RUNTIME: dict[str, Any] = {
     "metadata": {"name": "offer"},
     "spec": {"images": {"default": "assay-runner:0.1.0"}},
 }
+SCHEDULE: dict[str, Any] = {
+    "apiVersion": "assay.dev/v1alpha1",
+    "kind": "EvalSchedule",
+    "metadata": {"name": "nightly"},
+    "spec": {"cron": {"schedule": "0 3 * * *"}, "template": {"spec": JOB["spec"]}},
+}
+WATCH: dict[str, Any] = {"uri": "s3://train/run-7"}
 
 
 def changed(manifest: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -54,6 +61,10 @@ def job(what: str, *words: str, laptop: tuple[str, ...] | None = None, **fields:
 
 def offer(what: str, *words: str, laptop: tuple[str, ...] | None = None, **fields: Any) -> Wrong:
     return Wrong(what, changed(RUNTIME, **fields), words, laptop)
+
+
+def schedule(what: str, *words: str, laptop: tuple[str, ...] | None = None, **fields: Any) -> Wrong:
+    return Wrong(what, changed(SCHEDULE, **fields), words, laptop)
 
 
 ENDPOINT = {"url": "http://server/v1"}
@@ -448,4 +459,48 @@ RUNTIMES = [
     ),
 ]
 
-WRONG = [*NOT_THE_USERS, *JOBS, *RUNTIMES]
+SCHEDULES = [
+    schedule("a schedule of neither kind", "spec", evalschedule.TRIGGER_IS_ONE.sentence, cron=None),
+    schedule("a schedule of both kinds", "spec", evalschedule.TRIGGER_IS_ONE.sentence, watch=WATCH),
+    *(
+        schedule(f"the cron expression {text!r}", "spec.cron.schedule", cron__schedule=text)
+        for text in ("", "* * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8", "*/0 * * * *",
+                     "0 0 L * *", "@reboot", "every day", "0 0 * * * *")
+    ),
+    schedule("a time zone that cannot be", "spec.cron.timeZone", cron__timeZone="../etc/passwd"),
+    schedule("an unknown policy", "spec.concurrencyPolicy", "Forbid", concurrencyPolicy="Queue"),
+    schedule("a deadline of nothing", "spec.startingDeadlineSeconds", startingDeadlineSeconds=0),
+    schedule(
+        "a deadline for checkpoints",
+        "spec",
+        evalschedule.DEADLINE_IS_OF_CRON.sentence,
+        cron=None,
+        watch=WATCH,
+        startingDeadlineSeconds=60,
+    ),
+    schedule("a history that is none", "spec.successfulJobsHistoryLimit", successfulJobsHistoryLimit=-1),
+    schedule("a watch of another kind of store", "spec.watch.uri", cron=None, watch={"uri": "gs://train"}),
+    schedule("a pattern of a path", "spec.watch.pattern", cron=None, watch={**WATCH, "pattern": "a/*"}),
+    schedule("a watch that never rests", "spec.watch.pollSeconds", cron=None, watch={**WATCH, "pollSeconds": 0}),
+    schedule("a template without a spec", "spec.template.spec", template={}),
+    schedule(
+        "a template's wrong job",
+        "spec.template.spec.model",
+        evaljob.OPENAI_HAS_ENDPOINT.sentence,
+        template__spec__model__backend="openai",
+    ),
+    schedule(
+        "a template with Assay's own label",
+        "spec.template.metadata.labels",
+        LABELS,
+        template__metadata={"labels": {"assay.dev/schedule": "x"}},
+    ),
+    Wrong(
+        "a name that is too long for its jobs",
+        {**SCHEDULE, "metadata": {"name": "n" * 53}},
+        (evalschedule.NAME_IS_SHORT.sentence,),
+        ("metadata.name", "52"),
+    ),
+]  # fmt: skip
+
+WRONG = [*NOT_THE_USERS, *JOBS, *RUNTIMES, *SCHEDULES]

@@ -2,15 +2,21 @@
 
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from assay_api.evalschedule import EvalSchedule
 from assay_api.runtime import ClusterEvalRuntime, ClusterEvalRuntimeSpec
+from assay_api.schedule_status import EvalScheduleStatus
 from assay_operator.accept import refuse
+from assay_operator.schedules.decide import decide
+from assay_operator.schedules.seen import Seen
 from assay_runner.cli import parser
 from assay_runner.manifest import parse_job
+from support.manifests import RUNTIME
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,6 +34,9 @@ def named(items):
 MANIFESTS = [
     (page, text) for page in PAGES for kind, text in blocks(page) if kind == "yaml" and "kind: EvalJob" in text
 ] + [(path, path.read_text()) for path in sorted((ROOT / "examples").glob("*.yaml"))]
+SCHEDULES = [
+    (page, text) for page in PAGES for kind, text in blocks(page) if kind == "yaml" and "kind: EvalSchedule" in text
+] + [(path, path.read_text()) for path in sorted((ROOT / "examples" / "schedules").glob("*.yaml"))]
 COMMANDS = [
     (page, line.split("#")[0].strip())
     for page in PAGES
@@ -44,6 +53,16 @@ LINKS = [
 @pytest.mark.parametrize(("page", "text"), named(MANIFESTS))
 def test_every_manifest_is_valid(page, text):
     parse_job(yaml.safe_load(text), page.name)
+
+
+@pytest.mark.parametrize(("page", "text"), named(SCHEDULES))
+def test_every_schedule_is_valid_and_may_run_on_a_runtime_with_its_backend(page, text):
+    schedule = EvalSchedule.model_validate(yaml.safe_load(text))
+    offer = ClusterEvalRuntime.model_validate({**RUNTIME, "spec": {"images": {"default": "runner:1"}}})
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    seen = Seen(schedule, EvalScheduleStatus(), "uid", 1, now, runtime=offer)
+    (accepted,) = (item for item in decide(seen, now).status.conditions if item.type == "Accepted")
+    assert accepted.status == "True", accepted.message
 
 
 @pytest.mark.parametrize(("page", "line"), named(COMMANDS))
@@ -78,4 +97,4 @@ def test_a_job_of_the_examples_with_a_server_may_run_on_the_runtime_of_the_examp
 
 
 def test_there_is_something_to_check():
-    assert len(MANIFESTS) >= 3 and len(COMMANDS) >= 5 and len(LINKS) >= 8
+    assert len(MANIFESTS) >= 3 and len(SCHEDULES) >= 4 and len(COMMANDS) >= 5 and len(LINKS) >= 8

@@ -75,7 +75,28 @@ def parser() -> argparse.ArgumentParser:
     )
     _in_a_pod(reduce)
 
-    delete = commands.add_parser("delete", help="remove a run from the store, its results too", epilog=_EXIT_CODES)
+    watch = commands.add_parser(
+        "watch", help="wait for checkpoints below a prefix, number them, tell of them and end", epilog=_EXIT_CODES
+    )
+    watch.add_argument("uri", metavar="URI", help="prefix or folder below which checkpoints land")
+    watch.add_argument(
+        "--numbers", required=True, metavar="URI", help="where numbers are kept: <storage>/<namespace>/<name>/<id>"
+    )
+    watch.add_argument("--pattern", default="checkpoint-*", metavar="GLOB", help="names that are checkpoints")
+    watch.add_argument("--ready-file", metavar="NAME", help="file in a checkpoint that says it is complete")
+    watch.add_argument(
+        "--settle", type=float, default=60.0, metavar="SECONDS", help="without a ready file: how long nothing changes"
+    )
+    watch.add_argument("--poll", type=float, default=60.0, metavar="SECONDS", help="between two looks")
+    watch.add_argument("--after", type=_index, default=0, metavar="N", help="number of the last one known already")
+    watch.add_argument(
+        "--patience", type=float, default=3600.0, metavar="SECONDS", help="after which to end without any"
+    )
+    _in_a_pod(watch)
+
+    delete = commands.add_parser(
+        "delete", help="remove a run, or a schedule's numbers, from the store", epilog=_EXIT_CODES
+    )
     delete.add_argument("run", metavar="RUN", help="address of the run")
     _in_a_pod(delete)
 
@@ -117,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     cancel.add_argument("name", metavar="NAME", help="name of the EvalJob")
     _on_a_cluster(cancel)
 
-    crd = commands.add_parser("crd", help="print the definitions of EvalJob and ClusterEvalRuntime", epilog=_EXIT_CODES)
+    crd = commands.add_parser("crd", help="print the definitions of Assay's kinds", epilog=_EXIT_CODES)
     crd.add_argument(
         "--check", metavar="FOLDER", help="compare with the files in this folder instead; 1 when they differ"
     )
@@ -202,6 +223,7 @@ _COMMANDS = {
     "reduce": ("results", "reduce"),
     "results": ("results", "results"),
     "compare": ("compare", "compare"),
+    "watch": ("watch", "watch"),
     "delete": ("delete", "delete"),
     "submit": ("submit", "submit"),
     "status": ("status", "status"),

@@ -1,4 +1,4 @@
-"""`assay crd`: the definitions that make EvalJob and ClusterEvalRuntime known to a cluster."""
+"""`assay crd`: the definitions that make EvalJob, EvalSchedule and ClusterEvalRuntime known to a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`assay delete RUN`: removes a run from the store. Documents and task files (`data/`) are shared by runs and stay.
+"""`assay delete RUN`: removes a run, or what a schedule has numbered, from the store. Documents and task files (`data/`) are
+shared by runs and stay.
 
 The address is believed only when everything that lies below it is of a run's layout, so a mistyped one deletes nothing.
 `plan.json` goes last: a deletion that was interrupted can be repeated.
@@ -32,6 +33,7 @@ _OF_A_RUN = re.compile(
             *map(re.escape, _DOCUMENTS),
             r"chunks/[^/]+/[0-9]{6,}(\.commit|/[^/]+\.jsonl\.zst)",
             r"progress/[^/]+\.json",
+            r"found/[0-9]{6,}\.json",
             r"\.probe/[0-9a-f]+/(plain|sequence|[0-9]+)",
         ]
     )

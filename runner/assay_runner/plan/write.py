@@ -18,16 +18,26 @@ def write_run(store: Store, plan: Plan, placement: Placement) -> StorageProbe:
         Corrupt: another plan lies there.
         StoreDenied, StoreUnavailable: the store cannot be written.
     """
+    probed = probed_once(store)
+    store.put(layout.PLACEMENT, placement.encode())
+    data = plan.encode()
+    if not as_probed(store, probed).put_if_absent(layout.PLAN, data) and store.get(layout.PLAN) != data:
+        raise Corrupt(f"{store.location(layout.PLAN)} is another plan; give the job another name or another storage.")
+    return probed
+
+
+def probed_once(store: Store) -> StorageProbe:
+    """How `store` behaved when it was first probed, which is now unless that is written there.
+
+    Raises:
+        StoreDenied, StoreUnavailable: the store cannot be read or written.
+    """
     try:
-        probed = StorageProbe.decode(store.get(layout.STORAGE), store.location(layout.STORAGE))
+        return StorageProbe.decode(store.get(layout.STORAGE), store.location(layout.STORAGE))
     except NotFoundInStore:
         probed = probe(store)
         store.put(layout.STORAGE, probed.encode())
-    store.put(layout.PLACEMENT, placement.encode())
-    data = plan.encode()
-    if not _as_probed(store, probed).put_if_absent(layout.PLAN, data) and store.get(layout.PLAN) != data:
-        raise Corrupt(f"{store.location(layout.PLAN)} is another plan; give the job another name or another storage.")
-    return probed
+        return probed
 
 
 def committing_store(store: Store) -> tuple[Store, StorageProbe]:
@@ -42,8 +52,9 @@ def committing_store(store: Store) -> tuple[Store, StorageProbe]:
         raise SpecError(
             store.uri, "", "no run was planned here", "give the address that `assay plan` printed"
         ) from error
-    return _as_probed(store, probed), probed
+    return as_probed(store, probed), probed
 
 
-def _as_probed(store: Store, probed: StorageProbe) -> Store:
+def as_probed(store: Store, probed: StorageProbe) -> Store:
+    """`store` with creations that are as exclusive as it can make them."""
     return store if probed.mode == "conditional" else CheckedStore(store)

@@ -126,9 +126,22 @@ class S3Store:
         pages = self._pages(request, self._listing_failure(prefix))
         return (found.key for found in pages)
 
-    def entries(self) -> Iterator[Entry]:
-        """Everything that lies here, with sizes, in the order of the server."""
-        return self._pages({"Bucket": self._bucket, "Prefix": self._prefix}, self._listing_failure(""))
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything below `prefix` (a folder, ending in `/`, or ""), with sizes, in the order of the server."""
+        request = {"Bucket": self._bucket, "Prefix": self._prefix + check_folder(prefix)}
+        return self._pages(request, self._listing_failure(prefix))
+
+    def children(self) -> Iterator[Entry]:
+        """What lies directly here: objects, and folders by their names with a `/` behind, without size and ETag."""
+        request = {"Bucket": self._bucket, "Prefix": self._prefix, "Delimiter": "/"}
+        for page in self._listing(request, self._listing_failure("")):
+            for found in page.get("CommonPrefixes", []):
+                yield Entry(found["Prefix"].removeprefix(self._prefix), 0, "")
+            yield from self._objects(page)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object, by its head alone."""
+        return self._exists(self._name(key), self._failure(key, "looked for"))
 
     def download(self, entry: Entry, path: Path) -> None:
         """Write the object's bytes to the file, synced. For objects that memory should not hold; an answer that breaks
@@ -174,16 +187,21 @@ class S3Store:
         return self._prefix + check_key(key)
 
     def _pages(self, request: dict[str, Any], failure: str) -> Iterator[Entry]:
+        for page in self._listing(request, failure):
+            yield from self._objects(page)
+
+    def _objects(self, page: Any) -> Iterator[Entry]:
+        for found in page.get("Contents", []):
+            # Consoles create empty objects that end in "/" to show a folder.
+            if not found["Key"].endswith("/"):
+                yield Entry(found["Key"].removeprefix(self._prefix), int(found.get("Size", 0)), found.get("ETag", ""))
+
+    def _listing(self, request: dict[str, Any], failure: str) -> Iterator[Any]:
         token: str | None = None
         while True:
             asked = request | ({"ContinuationToken": token} if token else {})
             page = self._insist(partial(self._within, 0, partial(self._client.list_objects_v2, **asked)), failure)
-            for found in page.get("Contents", []):
-                # Consoles create empty objects that end in "/" to show a folder.
-                if not found["Key"].endswith("/"):
-                    yield Entry(
-                        found["Key"].removeprefix(self._prefix), int(found.get("Size", 0)), found.get("ETag", "")
-                    )
+            yield page
             if not page.get("IsTruncated"):
                 return
             before, token = token, page.get("NextContinuationToken")

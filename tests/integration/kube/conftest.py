@@ -1,4 +1,4 @@
-"""What these tests share: an API server that knows both kinds, and how it answers a manifest.
+"""What these tests share: an API server that knows all kinds, and how it answers a manifest.
 
 They are installed under a group of their own, so that no operator or chart on the same cluster has a hand in it.
 """
@@ -26,12 +26,12 @@ def regrouped(definition):
 
 @pytest.fixture(scope="package")
 def api(cluster):  # noqa: F811
-    """The cluster with both definitions, for as long as these tests run."""
+    """The cluster with all definitions, for as long as these tests run."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*map(regrouped, definitions().values())]})
     cluster.kubectl("apply", "--server-side", "-f", "-", input=text)
     try:
         cluster.kubectl("wait", "--for=condition=Established", "-f", "-", input=text)
-        for kind in ("evaljobs", "clusterevalruntimes"):
+        for kind in ("evaljobs", "evalschedules", "clusterevalruntimes"):
             until(
                 lambda kind=kind: (
                     not cluster.kubectl("explain", kind, f"--api-version={VERSION}", check=False).returncode
@@ -66,8 +66,8 @@ def namespace(api):
 
 @pytest.fixture(scope="package")
 def kubectl(api, namespace):
-    """Run kubectl in the tests' namespace; `ej` and `cer` are theirs."""
-    kinds = {"ej": f"evaljobs.{GROUP}", "cer": f"clusterevalruntimes.{GROUP}"}
+    """Run kubectl in the tests' namespace; `ej`, `es` and `cer` are theirs."""
+    kinds = {"ej": f"evaljobs.{GROUP}", "es": f"evalschedules.{GROUP}", "cer": f"clusterevalruntimes.{GROUP}"}
 
     def run(*arguments, **options):
         return api.kubectl(*(kinds.get(argument, argument) for argument in arguments), "-n", namespace, **options)

@@ -87,8 +87,10 @@ NOTHING = {
     "runtime": {"enabled": False},
 }
 NAMESPACED_RULES = {
-    ("assay.dev", "evaljobs"): {"get", "list", "watch", "patch", "delete"},
+    ("assay.dev", "evaljobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("assay.dev", "evaljobs/status"): {"patch"},
+    ("assay.dev", "evalschedules"): {"get", "list", "watch"},
+    ("assay.dev", "evalschedules/status"): {"patch"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("", "pods"): {"list", "watch"},
     ("", "namespaces"): {"get"},
@@ -133,7 +135,7 @@ def without_leftovers(cluster, namespace, release):
         yield
     finally:
         cluster.helm("uninstall", release, "-n", namespace, "--ignore-not-found")
-        definitions = ["crd", "evaljobs.assay.dev", "clusterevalruntimes.assay.dev"]
+        definitions = ["crd", "evaljobs.assay.dev", "evalschedules.assay.dev", "clusterevalruntimes.assay.dev"]
         marks = ["meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-", "helm.sh/resource-policy-"]
         cluster.kubectl("annotate", *definitions, *marks, check=False)
         cluster.kubectl("label", *definitions, "app.kubernetes.io/managed-by-", check=False)
@@ -309,7 +311,8 @@ class TestPermissions:
             ("create", "pods"),
             ("create", "pods --subresource=exec"),
             ("get", "pods --subresource=log"),
-            ("create", "evaljobs.assay.dev"),
+            ("create", "evalschedules.assay.dev"),
+            ("delete", "evalschedules.assay.dev"),
             ("patch", "clusterevalruntimes.assay.dev"),
             ("create", "serviceaccounts --subresource=token"),
             ("impersonate", "users"),
@@ -334,9 +337,11 @@ class TestPermissions:
         writes = role != "view"
         for verb in ("create", "update", "patch", "delete"):
             assert allowed(cluster, who, verb, "evaljobs.assay.dev", *here) is writes
+            assert allowed(cluster, who, verb, "evalschedules.assay.dev", *here) is writes
         assert allowed(cluster, who, "patch", "evaljobs.assay.dev", "--subresource=scale", *here) is writes
         assert allowed(cluster, who, "get", "evaljobs.assay.dev", "--subresource=status", *here)
-        assert not allowed(cluster, who, "patch", "evaljobs.assay.dev", "--subresource=status", *here)
+        for kind in ("evaljobs.assay.dev", "evalschedules.assay.dev"):
+            assert not allowed(cluster, who, "patch", kind, "--subresource=status", *here)
         assert not allowed(cluster, who, "create", "clusterevalruntimes.assay.dev")
 
 

@@ -38,7 +38,7 @@ def patch_status(kubectl, name, status):
 
 
 def test_the_api_server_finds_nothing_to_object_to(kubectl):
-    for name in ("evaljobs.test.assay.dev", "clusterevalruntimes.test.assay.dev"):
+    for name in ("evaljobs.test.assay.dev", "evalschedules.test.assay.dev", "clusterevalruntimes.test.assay.dev"):
         conditions = json.loads(kubectl("get", "crd", name, "-o", "json").stdout)["status"]["conditions"]
         holds = {condition["type"]: condition["status"] for condition in conditions}
         assert holds["Established"] == holds["NamesAccepted"] == "True"
@@ -47,7 +47,7 @@ def test_the_api_server_finds_nothing_to_object_to(kubectl):
 
 def test_the_files_are_accepted_as_they_are(cluster):
     done = cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", *FILES)
-    assert done.stdout.count("serverside-applied") == 2
+    assert done.stdout.count("serverside-applied") == 3
 
 
 def test_the_api_server_fills_in_the_models_defaults(stored):

@@ -7,7 +7,18 @@ import json
 
 import pytest
 
-from support.manifests import ENDPOINT, JOB, NOT_THE_USERS, PRIVILEGES, RUNTIME, WRONG, changed
+from assay_api import evalschedule
+from support.manifests import (
+    ENDPOINT,
+    JOB,
+    NOT_THE_USERS,
+    PRIVILEGES,
+    RUNTIME,
+    SCHEDULE,
+    WATCH,
+    WRONG,
+    changed,
+)
 
 PLAN = {"digest": "d", "specDigest": "s", "runUri": "s3://b/r", "samples": 9, "chunks": 3}
 FIXED = {
@@ -176,3 +187,16 @@ def assert_within(written, kept):
             assert_within(one, other)
     else:
         assert written == kept
+
+
+def test_what_a_schedule_watches_stays_what_it_was(stored, kubectl):
+    stored({**changed(SCHEDULE, cron=None, watch=WATCH), "metadata": {"name": "watching"}})
+
+    def patch(spec):
+        text = json.dumps({"spec": spec})
+        return kubectl("patch", "es", "watching", "--type=merge", "--dry-run=server", "-p", text, check=False)
+
+    assert evalschedule.WATCHED_STAYS.sentence in patch({"watch": {"uri": "s3://train/run-8"}}).stderr
+    cron = {"cron": {"schedule": "@daily"}, "watch": None}
+    assert evalschedule.TRIGGER_STAYS.sentence in patch(cron).stderr
+    assert patch({"watch": {"pattern": "epoch-*"}, "suspend": True}).returncode == 0

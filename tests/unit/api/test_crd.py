@@ -61,7 +61,7 @@ def test_a_file_that_is_missing_is_named(tmp_path, capsys):
     assert "evaljobs.assay.dev.yaml does not exist" in capsys.readouterr().err
 
 
-def test_printed_they_are_one_stream_of_two_definitions(capsys):
+def test_printed_they_are_one_stream_of_all_definitions(capsys):
     assert main(["crd"]) == 0
     printed = list(yaml.safe_load_all(capsys.readouterr().out))
     assert printed == list(definitions().values())
@@ -118,6 +118,7 @@ def test_only_what_belongs_to_kubernetes_or_an_engine_is_free():
     pod = "clusterevalruntimes.spec.podTemplate."
     assert free == {
         "evaljobs.spec.model.args",
+        "evalschedules.spec.template.spec.model.args",
         *(pod + part for part in ("affinity", "securityContext", "volumes[]", "volumeMounts[]")),
         *("clusterevalruntimes.spec.servers{}." + part for part in ("securityContext", "volumeMounts[]")),
     }

@@ -5,10 +5,11 @@ from pydantic import ValidationError
 
 from assay_api.errors import SpecError, from_validation
 from assay_api.evaljob import EvalJob
+from assay_api.evalschedule import EvalSchedule
 from assay_api.runtime import ClusterEvalRuntime
-from support.manifests import JOB, RUNTIME, WRONG, changed
+from support.manifests import JOB, RUNTIME, SCHEDULE, WATCH, WRONG, changed
 
-MODELS = {"EvalJob": EvalJob, "ClusterEvalRuntime": ClusterEvalRuntime}
+MODELS = {"EvalJob": EvalJob, "EvalSchedule": EvalSchedule, "ClusterEvalRuntime": ClusterEvalRuntime}
 
 
 def read(manifest):
@@ -35,6 +36,13 @@ def test_what_only_a_cluster_cannot_reach_is_fine_on_a_laptop(wrong):
 def test_the_manifests_that_the_wrong_ones_differ_from_are_right():
     read(JOB)
     read(RUNTIME)
+    read(SCHEDULE)
+    read(changed(SCHEDULE, cron=None, watch=WATCH))
+
+
+@pytest.mark.parametrize("text", ["*/5 * * * *", "0 6 * * 1-5", "30 2 1,15 jan-MAR/2 *", "59 23 31 12 7", "@daily"])
+def test_the_usual_cron_expressions_are_accepted(text):
+    read(changed(SCHEDULE, cron__schedule=text))
 
 
 def test_a_volume_or_a_mount_is_listed_once():

@@ -7,8 +7,11 @@ import pytest
 
 from assay_api.errors import Failed, SpecError
 from assay_runner.cli.delete import delete, delete_run
+from assay_runner.plan.write import as_probed, probed_once
 from assay_runner.store.base import StoreUnavailable
+from assay_runner.store.file import FileStore
 from assay_runner.store.prefixed import Prefixed
+from assay_runner.watch.numbers import Numbers
 from support.runs import planned, results_bytes, worker
 
 
@@ -133,3 +136,11 @@ def test_what_is_left_of_a_planning_that_failed_is_deleted(run):
     run.store.delete("plan.json")
     assert delete_run(run.store) > 0
     assert list(run.store.list("")) == []
+
+
+def test_what_a_schedule_has_numbered_goes_too(tmp_path):
+    store = Prefixed(FileStore(tmp_path), "research/nightly/uid/")
+    numbers = Numbers(as_probed(store, probed_once(store)), "s3://train/run")
+    numbers.add("checkpoint-5")
+    assert delete(options(store.uri)) == 0
+    assert list(store.list("")) == []

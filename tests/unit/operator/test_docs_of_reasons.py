@@ -7,23 +7,26 @@ from assay_api import errors
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "operator.md").read_text()
-CODE = "\n".join(path.read_text() for path in (ROOT / "operator" / "assay_operator").glob("*.py"))
+SCHEDULES = (ROOT / "docs" / "schedules.md").read_text()
+CODE = "\n".join(path.read_text() for path in (ROOT / "operator" / "assay_operator").rglob("*.py"))
 RUNNER = "\n".join(
     (ROOT / "runner" / "assay_runner" / place / "base.py").read_text() for place in ("store", "backends")
 )
 
 
-def section(title: str) -> str:
-    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+def section(title: str, page: str = PAGE) -> str:
+    return page.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
 def explained() -> set[str]:
-    rows = [line for line in section("Reasons").splitlines() if line.startswith("| `")]
+    lines = [line for page in (PAGE, SCHEDULES) for line in section("Reasons", page).splitlines()]
+    rows = [line for line in lines if line.startswith("| `")]
     return {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])}
 
 
 def test_every_reason_that_the_operator_gives_is_explained():
-    given = set(re.findall(r'\b(?:Trouble|Refusal)\(\s*f?"([A-Z]\w+)"', CODE))
+    given = set(re.findall(r'\b(?:Trouble|Refusal)\(\s*f?"([A-Z]\w+)"|"OnTime", "False", "([A-Z]\w+)"', CODE))
+    given = {name for pair in given for name in pair if name}
     assert len(given) > 15
     assert given <= explained()
 

@@ -48,13 +48,17 @@ def test_suspending_and_resuming_are_told():
     assert told(world, lambda: world.change(suspend=False)) == [(False, "Resumed")]
 
 
-def test_an_event_is_about_its_evaljob():
+def test_an_event_is_about_its_object():
     world = World()
     world.reconcile()
     (first, *_) = tellings(World().status, world.status)
-    raw = {"metadata": {"name": "job", "namespace": "research", "uid": "u", "resourceVersion": "7"}}
-    body = event(first, raw, world.now, "me")
-    assert body["involvedObject"]["uid"] == "u" and body["metadata"]["namespace"] == "research"
+    meta = {"name": "job", "namespace": "research", "uid": "u", "resourceVersion": "7"}
+    body = event(first, {"kind": "EvalJob", "metadata": meta}, world.now, "me")
+    assert (
+        body["involvedObject"]["kind"] == "EvalJob"
+        and body["involvedObject"]["uid"] == "u"
+        and body["metadata"]["namespace"] == "research"
+    )
     assert (body["type"], body["reason"], body["firstTimestamp"]) == ("Normal", "Accepted", "2026-01-01T00:00:00Z")
 
 

@@ -1,0 +1,1 @@
+"""Watching a prefix for checkpoints: what lies there, which of it has landed, and one number for each."""
