@@ -49,7 +49,7 @@ def _progress(made: dashboard.Dashboard) -> dashboard.Dashboard:
     for panel in (
         word("Phase", "As of now.", _of("phase", "phase"), "phase"),
         number("Done", "Samples with a committed record.", f"{_of('samples_done')} / {_of('samples')}", "percentunit"),
-        number("Time left", "At the rate of late.", left, "s"),
+        number("Time left", "At the rate of late.", left, "s", now=True),
         number("Failed samples", "So far.", _of("errors")),
         number("Accelerator time", "Of all workers; those of an endpoint are not known.", _of("accelerator_seconds"), "s"),
         number("Preemptions", "Work pods that were evicted or lost, and replaced.", _of("preemptions")),

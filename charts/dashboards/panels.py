@@ -90,9 +90,10 @@ def graph(title: str, says: str, queries: Queries, unit: str = "short", *, stack
     return panel
 
 
-def number(title: str, says: str, expression: str, unit: str = "short") -> stat.Panel:
-    """The latest value of the time that is shown."""
-    return _stat(title, says).unit(unit).with_target(prometheus.Dataquery().ref_id("A").expr(expression).range())
+def number(title: str, says: str, expression: str, unit: str = "short", *, now: bool = False) -> stat.Panel:
+    """The latest value of the time that is shown, or the one of `now`."""
+    query = prometheus.Dataquery().ref_id("A").expr(expression)
+    return _stat(title, says).unit(unit).with_target(query.instant() if now else query.range())
 
 
 def word(title: str, says: str, expression: str, label: str) -> stat.Panel:

@@ -33,8 +33,8 @@ _POINTS = 150
 _INK, _PALE, _EDGE = "#24292f", "#6e7781", "#d8dee4"
 _COLOURS = ("#3f7fbf", "#e08a1e", "#4a9d4a", "#c44e52", "#8172b2", "#937860", "#da8bc3", "#8c8c8c")
 _RC: Any = {"font.size": 8, "text.color": _INK, "axes.edgecolor": _EDGE, "xtick.color": _PALE, "ytick.color": _PALE}
-_LONGEST, _ROWS = 26, 10
-"""Characters of a label and lines of a table that are shown."""
+_LONGEST, _ROWS, _END, _LINE = 26, 10, 11, 66
+"""Characters of a label and lines of a table that are shown; characters of the end of a long name, and of a legend's line."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,18 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Series], u
     if not lines:
         axes.text(0.5, 0.5, "nothing", color=_PALE, ha="center", transform=axes.transAxes)
     elif any(line.name for line in lines):
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(-0.06, -0.1), ncols=min(5, len(lines)), fontsize=6.5, frameon=False,
-            handlelength=1, columnspacing=1, borderpad=0,
-        )  # fmt: skip
+        _draw_legend(axes)
+
+
+def _draw_legend(axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    names = [name if len(name) <= _LONGEST else f"…{name[-_END:]}" for name in names]
+    columns = max(1, min(5, _LINE // (max(map(len, names)) + 4)))
+    shown = slice(0, 2 * columns)
+    axes.legend(
+        handles[shown], names[shown], loc="upper left", bbox_to_anchor=(-0.06, -0.1), ncols=columns, fontsize=6.5,
+        frameon=False, handlelength=1, columnspacing=1, borderpad=0,
+    )  # fmt: skip
 
 
 def _draw_table(frame: Axes, head: float, inches: float, panel: Mapping[str, Any], found: list[list[Series]]) -> None:
