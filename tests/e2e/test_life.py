@@ -198,20 +198,6 @@ def blocker(node):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "blocker"}, "spec": spec}
 
 
-def test_a_node_that_dies_costs_nothing_but_time(lab, s3, ns, storage, stub, tmp_path):
-    if lab.cluster.script is None:
-        pytest.skip("nodes of kind are not failed by these tests")
-    endpoint = stub(latency=0.3)
-    manifest = endpoint_job(endpoint.url, storage, "survivor", limit=1200, replicas=4)
-    lab.apply(manifest, ns)
-    wait_until_working(lab, ns, "survivor")
-    lab.cluster.fail_node(2)
-    try:
-        assert results_of(lab, s3, ns, "survivor") == on_a_laptop(manifest, tmp_path)
-    finally:
-        lab.cluster.start_node(2)
-
-
 def test_submitting_waits_for_the_outcome_and_shows_it(lab, ns, storage, stub, tmp_path):
     endpoint = stub()
     path = tmp_path / "job.yaml"
