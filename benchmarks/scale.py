@@ -113,6 +113,10 @@ async def _measure(pid: int, jobs: int, rate: float, idle: float) -> dict[str, o
         for watch in watches:
             watch.cancel()
         writes = await _status_writes(client) - writes
+        calls, spent = [await _total(session, f"assay_operator_api_seconds_{part}") for part in ("count", "sum")]
+        looks, looking = [
+            await _total(session, f"assay_operator_reconcile_seconds_{part}") for part in ("count", "sum")
+        ]
         # What the last events cause is no rest.
         await asyncio.sleep(5)
         usage.cores()
@@ -130,6 +134,10 @@ async def _measure(pid: int, jobs: int, rate: float, idle: float) -> dict[str, o
             "idle_seconds": idle,
             "status_writes_per_job": round(writes / jobs, 2),
             "deepest_queue": int(deepest),
+            "looks_per_job": round(looks / jobs, 1),
+            "look_ms": round(1000 * looking / looks, 1),
+            "calls_per_job": round(calls / jobs, 1),
+            "call_ms": round(1000 * spent / calls, 1),
             **_LIMITS,
         }
 
@@ -235,6 +243,13 @@ async def _metric(session: aiohttp.ClientSession, name: str) -> float:
     return float(re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)[0])
 
 
+async def _total(session: aiohttp.ClientSession, name: str) -> float:
+    """The sum over all series of a metric."""
+    async with session.get(f"http://127.0.0.1:{_METRICS}/metrics") as answer:
+        text = await answer.text()
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+
+
 @contextmanager
 def _kwok() -> Iterator[None]:
     """Nodes of our own, whose pods kwok plays, and what an EvalJob needs."""
@@ -290,20 +305,25 @@ def _operator() -> Iterator[subprocess.Popen[bytes]]:
     own = {"ASSAY_METRICS_PORT": str(_METRICS), "ASSAY_HEALTH_PORT": str(_HEALTH), "ASSAY_LOG_LEVEL": "WARNING"}
     process = subprocess.Popen([sys.executable, "-m", "assay_operator.main"], env=os.environ | own)
     try:
-        until = time.monotonic() + 60
-        while not asyncio.run(_leads()):
-            assert process.poll() is None and time.monotonic() < until, "the operator does not lead"
-            time.sleep(0.2)
+        until = time.monotonic() + 300
+        # What there was before is looked at once, and nodes settle: none of that is measured.
+        quiet = 0
+        while quiet < 10:
+            quiet = quiet + 1 if asyncio.run(_is_idle()) else 0
+            assert process.poll() is None and time.monotonic() < until, "the operator does not come to rest"
+            time.sleep(0.5)
         yield process
     finally:
         process.terminate()
         process.wait(30)
 
 
-async def _leads() -> bool:
+async def _is_idle() -> bool:
+    """Whether the operator leads and has nothing to look at."""
     async with aiohttp.ClientSession() as session:
         with suppress(aiohttp.ClientError, OSError):
-            return await _metric(session, "assay_operator_leader") == 1
+            leads = await _metric(session, "assay_operator_leader") == 1
+            return leads and await _metric(session, "assay_operator_queue_depth") == 0
     return False
 
 
