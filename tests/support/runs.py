@@ -296,11 +296,11 @@ def worker(
     )
 
 
-def results_bytes(run: Run) -> bytes:
+def results_bytes(run: Run, **options: Any) -> bytes:
     """The bytes of results.json after a reduction."""
     from assay_runner.gates.judge import judge_run
     from assay_runner.reduce.reducer import reduce_run
 
     _, probed = committing_store(run.store)
-    reduce_run(run.root, run.store, probed, judge_run)
+    reduce_run(run.root, run.store, probed, judge_run, **options)
     return run.store.get("results.json")

@@ -25,15 +25,21 @@ def reduce(options: argparse.Namespace) -> int:
     Raises:
         Refused: the store does not hold exactly what was planned; no results were written.
     """
-    from assay_runner.gates.on_demand import judge_run
     from assay_runner.plan.write import committing_store
-    from assay_runner.reduce.reducer import reduce_run
+    from assay_runner.reduce.scanners import Scanners, scanners_for
+    from assay_runner.work.setup import read_plan
 
     garbage.seldom()
     uri, prefix = layout.split_run(options.run)
     root = open_store(uri, None)
     store, probed = committing_store(Prefixed(root, prefix))
-    results = reduce_run(root, store, probed, judge_run, max_error_rate=options.max_error_rate)
+    with Scanners(scanners_for(read_plan(store).samples)) as scanners:
+        # They start while this is imported, which takes as long.
+        from assay_runner.gates.on_demand import judge_run
+        from assay_runner.reduce.reducer import reduce_run
+
+        rate = options.max_error_rate
+        results = reduce_run(root, store, probed, judge_run, scanners=scanners, max_error_rate=rate)
     show(store, options.run, as_json=options.json)
     if options.report:
         from assay_runner.cli.report import reduced, write_report

@@ -23,6 +23,7 @@ from assay_runner.duration import duration
 from assay_runner.gates.on_demand import judge_run
 from assay_runner.plan.write import committing_store
 from assay_runner.reduce.reducer import reduce_run
+from assay_runner.reduce.scanners import Scanners, scanners_for
 from assay_runner.reduce.verdicts import stored_gates
 from assay_runner.store.base import NotFoundInStore
 from assay_runner.work.board import read_progress
@@ -66,7 +67,9 @@ def _run(options: argparse.Namespace, supervisor: Supervisor, started: float) ->
         raise
     garbage.seldom()
     store, probed = committing_store(prepared.store)
-    reduce_run(prepared.root, store, probed, judge_run, wall_seconds=time.monotonic() - started)
+    with Scanners(scanners_for(plan.samples)) as scanners:
+        wall = time.monotonic() - started
+        reduce_run(prepared.root, store, probed, judge_run, scanners=scanners, wall_seconds=wall)
     _say(f"done in {duration(time.monotonic() - started)}")
     return _show(prepared, as_json=options.json)
 

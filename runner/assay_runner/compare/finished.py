@@ -42,7 +42,7 @@ class FinishedRun:
             Corrupt: data are gone, changed, or not exactly the planned samples.
         """
         markers = {chunk: marker for chunk, marker in self.markers.items() if chunk.task == task}
-        for chunk in verified_chunks(self.store, self.plan, markers):
+        for chunk in verified_chunks(self.store, self.plan, markers.items()):
             yield from chunk.records
 
     def metric(self, task: str, metric: str, filtered: str) -> MetricResult | None:

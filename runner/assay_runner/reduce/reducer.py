@@ -26,11 +26,11 @@ from assay_api.verdicts import Gates
 from assay_runner.reduce.groups import group_results
 from assay_runner.reduce.prompt_media import PromptMedia
 from assay_runner.reduce.report import RunTally
-from assay_runner.reduce.scanners import Scanners, scanners_for
+from assay_runner.reduce.scanners import Scanners
 from assay_runner.reduce.tally import TaskTally
 from assay_runner.reduce.task_metrics import task_metrics
 from assay_runner.reduce.verdicts import keep
-from assay_runner.reduce.verify import Chosen, read_markers, verified_chunks
+from assay_runner.reduce.verify import Chosen, Markers, marked_chunks, verified_chunks
 from assay_runner.report.collector import SAMPLES, Collector
 from assay_runner.report.facts import Facts
 from assay_runner.report.media import Find
@@ -50,6 +50,7 @@ def reduce_run(
     probed: StorageProbe,
     judge: Judge,
     *,
+    scanners: Scanners | None = None,
     wall_seconds: float | None = None,
     max_error_rate: float | None = None,
 ) -> Results:
@@ -59,6 +60,7 @@ def reduce_run(
 
     Args:
         judge: what judges the run by its plan's gates; asked when results are written, and only where there are gates.
+        scanners: processes that share the reading; without them this one does it all.
         max_error_rate: the share of failed samples to tolerate, when it is not what the run was placed with.
 
     Raises:
@@ -81,23 +83,23 @@ def reduce_run(
         tallies = {task.name: TaskTally(task) for task in plan.tasks}
         run, shown = RunTally(plan, probed), Collector(plan)
         with (
-            Scanners(scanners_for(plan.samples)) as scanners,
             ThreadPoolExecutor(1, thread_name_prefix="aside") as aside,
             samples.open("wb") as rows,
         ):
-            markers = read_markers(store, plan)
             # What computes the intervals takes long to import: beside the scanning, not after it.
             aside.submit(import_module, "scipy.special")
             chosen = Chosen(shown.likely, errors=SAMPLES)
-            for chunk in verified_chunks(store, plan, markers, scanners=scanners, chosen=chosen):
+            markers = Markers()
+            marked = marked_chunks(store, plan, markers)
+            for chunk in verified_chunks(store, plan, marked, scanners=scanners, chosen=chosen):
                 run.add(chunk)
                 tallies[chunk.chunk.task].add(chunk.chunk, chunk.tally)
                 rows.write(chunk.rows)
                 for line in chunk.tally.lines.values():
                     shown.add(chunk.chunk.task, line)
-        results = _results(plan, tasks, tallies)
         with ThreadPoolExecutor(1, thread_name_prefix="samples") as aside:
             stored = aside.submit(store.put_file, layout.SAMPLES, samples)
+            results = _results(plan, tasks, tallies)
             report = run.report(store, markers.attempts, wall_seconds)
             store.put(layout.RUN, report.encode())
             allowed = read_placement(store).max_error_rate if max_error_rate is None else max_error_rate

@@ -8,7 +8,7 @@ that the scan is not sure of is read with the vocabulary's models, which accept 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +34,8 @@ R = TypeVar("R")
 
 _READERS = 32
 """Markers or chunks that are read from an object store at the same time: it takes tens of milliseconds for each."""
+_MARKERS_PER_FILE = 16
+"""Markers that are read for each record file, so that scanning begins at once and what is missing is known soon."""
 _NAMED = 20
 """Missing chunks or samples that a message names."""
 _NO_LINES = Lines()
@@ -85,28 +87,45 @@ def read_markers(store: Store, plan: Plan) -> Markers:
         Incomplete: markers are missing.
         Corrupt: a marker is empty, of another plan or chunk, lies about its data's address, or was not planned.
     """
-    chunks = plan_chunks(plan)
     markers = Markers()
-    missing: list[ChunkId] = []
+    for _ in marked_chunks(store, plan, markers):
+        pass
+    return markers
+
+
+def marked_chunks(store: Store, plan: Plan, markers: Markers) -> Iterator[tuple[ChunkId, Marker]]:
+    """The chunks in plan order with their markers, all of which are put into `markers`: those of files while the first
+    chunks are taken, those of an object store before.
+
+    Raises:
+        Incomplete, Corrupt: as `read_markers`.
+    """
+    chunks = plan_chunks(plan)
     planned = frozenset(chunks)
+    missing: list[ChunkId] = []
+    waiting: deque[tuple[ChunkId, Marker]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="listing") as pool:
         listed = None if _of_files(store) else pool.submit(_list, store, planned)
-        found = _in_order(store, lambda chunk: _marker(store, plan, chunk), iter(chunks))
-        for chunk, marker in zip(chunks, found, strict=True):
-            if marker is None:
-                missing.append(chunk)
-            else:
-                markers[chunk] = marker
+        found = zip(chunks, _in_order(store, lambda chunk: _marker(store, plan, chunk), iter(chunks)), strict=True)
+        while batch := list(islice(found, _MARKERS_PER_FILE)):
+            for chunk, marker in batch:
+                if marker is None:
+                    missing.append(chunk)
+                else:
+                    markers[chunk] = marker
+                    waiting.append((chunk, marker))
+            if listed is None and not missing:
+                yield waiting.popleft()
         markers.attempts = _list(store, planned) if listed is None else listed.result()
     if missing:
         raise Incomplete(_missing_sentence(plan, missing))
-    return markers
+    yield from waiting
 
 
 def verified_chunks(
     store: Store,
     plan: Plan,
-    markers: Mapping[ChunkId, Marker],
+    marked: Iterable[tuple[ChunkId, Marker]],
     *,
     scanners: Scanners | None = None,
     chosen: Chosen | None = None,
@@ -114,6 +133,7 @@ def verified_chunks(
     """All chunks in plan order; a few are read ahead, so memory does not grow with their number.
 
     Args:
+        marked: all chunks in plan order, with their markers.
         scanners: processes that share the reading; without them this one does it all.
 
     Raises:
@@ -124,7 +144,7 @@ def verified_chunks(
     fetched: deque[_Fetched] = deque()
 
     def files() -> Iterator[tuple[Expected, bytes]]:
-        wanted = _with_lines(plan, markers, chosen)
+        wanted = _with_lines(plan, marked, chosen)
         for one in _in_order(store, lambda chunk: _fetch(store, plan, *chunk), wanted):
             fetched.append(one)
             yield one.expected, one.data
@@ -185,9 +205,9 @@ def _in_order(store: Store, function: Callable[[T], R], arguments: Iterator[T]) 
 
 
 def _with_lines(
-    plan: Plan, markers: Mapping[ChunkId, Marker], chosen: Chosen | None
+    plan: Plan, marked: Iterable[tuple[ChunkId, Marker]], chosen: Chosen | None
 ) -> Iterator[tuple[ChunkId, Marker, Lines]]:
-    for chunk, marker in markers.items():
+    for chunk, marker in marked:
         lines = _NO_LINES
         if chosen is not None:
             task = plan.task(chunk.task)

@@ -97,7 +97,9 @@ def test_each_planned_sample_is_counted_once_or_the_run_is_refused(data, workers
     committed = {chunk for chunk in CHUNKS if chunk.marker in store.objects}
     try:
         counted = [
-            record.id for chunk in verified_chunks(store, PLAN, read_markers(store, PLAN)) for record in chunk.records
+            record.id
+            for chunk in verified_chunks(store, PLAN, read_markers(store, PLAN).items())
+            for record in chunk.records
         ]
     except Incomplete as error:
         event("refused")

@@ -12,10 +12,12 @@ from assay_api.layout import ChunkId
 from assay_api.records import Marker, SampleRecord
 from assay_runner.backends.base import ResponseError
 from assay_runner.records import decode_records, encode_records
+from assay_runner.reduce import verify
 from assay_runner.tasks.bundle import make_bundle
 from support.runs import UTILS, AnsweringBackend, planned, results_bytes, worker, write_task
 
 CHUNK = ChunkId("colours", 2)
+fetch = verify._fetch
 
 
 @pytest.fixture
@@ -182,6 +184,19 @@ def test_damage_is_refused_by_name_and_no_results_are_written(run, damage, error
     for word in words:
         assert word in str(raised.value), str(raised.value)
     assert "results.json" not in list(run.store.list("", recursive=False))
+
+
+def test_missing_chunks_are_named_before_most_records_are_read(run, monkeypatch):
+    monkeypatch.setattr(verify, "_MARKERS_PER_FILE", 4)
+    read = []
+    monkeypatch.setattr(
+        verify, "_fetch", lambda store, plan, chunk, *rest: read.append(chunk) or fetch(store, plan, chunk, *rest)
+    )
+    for index in (9, 14):
+        remove(run, ChunkId("colours", index).marker)
+    with pytest.raises(Incomplete, match=r"2 of 15 chunks .*colours/000009.*colours/000014"):
+        results_bytes(run)
+    assert [chunk.index for chunk in read] == [0, 1]
 
 
 def test_results_that_were_edited_are_not_confirmed(run):

@@ -21,7 +21,7 @@ from assay_api.records import Marker, RecordsHeader, SampleRecord
 from assay_runner.backends.base import ResponseError
 from assay_runner.frames import compress
 from assay_runner.records import encode_records, read_samples
-from assay_runner.reduce import reducer, scanners
+from assay_runner.reduce import scanners
 from assay_runner.reduce.chunk_tally import Lines
 from assay_runner.reduce.scan import Expected, scan
 from assay_runner.reduce.scanners import Scanners, scanners_for
@@ -50,7 +50,9 @@ def run(tmp_path):
 
 
 def chunks(run, scanners=None, **options):
-    return list(verified_chunks(run.store, run.plan, read_markers(run.store, run.plan), scanners=scanners, **options))
+    return list(
+        verified_chunks(run.store, run.plan, read_markers(run.store, run.plan).items(), scanners=scanners, **options)
+    )
 
 
 def test_processes_give_what_one_process_gives(run):
@@ -58,10 +60,14 @@ def test_processes_give_what_one_process_gives(run):
         assert chunks(run, two) == chunks(run)
 
 
-def test_a_reduction_with_processes_writes_the_same_bytes(run, monkeypatch):
+def test_a_reduction_with_processes_writes_the_same_bytes(run):
     alone = results_bytes(run), run.store.get("samples.jsonl.zst"), run.store.get("run.json")
-    monkeypatch.setattr(reducer, "scanners_for", lambda samples: 2)
-    assert (results_bytes(run), run.store.get("samples.jsonl.zst"), run.store.get("run.json")) == alone
+    with Scanners(2) as two:
+        assert (
+            results_bytes(run, scanners=two),
+            run.store.get("samples.jsonl.zst"),
+            run.store.get("run.json"),
+        ) == alone
 
 
 def test_what_is_wrong_is_said_in_the_same_words(run):
