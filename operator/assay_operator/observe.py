@@ -16,7 +16,7 @@ from assay_api.status import EvalJobStatus
 from assay_operator import baselines
 from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
 from assay_operator.baselines import Baselines
-from assay_operator.conditions import is_true
+from assay_operator.conditions import Kind, find, is_true
 from assay_operator.decide import has_ended
 from assay_operator.diagnose import QUIET_SECONDS, is_silent
 from assay_operator.names import JOB_UID, STEP, Step, child_name
@@ -24,6 +24,9 @@ from assay_operator.observed import Observed
 from assay_operator.progress import Scraper
 from assay_operator.views import JobView, PodView, WorkloadView, job_view, pod_view, workload_view
 from assay_operator.watched import Watched, in_order
+
+_CONDITIONS: Mapping[Step, Kind] = {Step.PLAN: "Planned", Step.WORK: "Running", Step.REDUCE: "Reduced"}
+"""Where a step is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ class Observer:
         found = dict(seen.jobs)
         meta = seen.job.metadata
         for step in steps:
+            if not seen.deleting and step not in found and _untold(seen.status, step):
+                # Never begun; and had a Job been made all the same, making it once more changes nothing.
+                continue
             live = await self._api.get(JOBS, meta.namespace, child_name(meta.name, seen.uid, step))
             if live is None:
                 found.pop(step, None)
@@ -160,6 +166,11 @@ class Observer:
                 return None
             raise
         return workload_view(listing.items[0]) if listing.items else None
+
+
+def _untold(status: EvalJobStatus, step: Step) -> bool:
+    """Whether the status has no word of a step yet."""
+    return find(status.conditions, _CONDITIONS[step]) is None
 
 
 async def complaints(

@@ -27,13 +27,18 @@ from assay_operator.observe import Observer
 from assay_operator.progress import Scraper
 from assay_operator.schedules.keeper import Schedules
 from assay_operator.settings import Settings
-from assay_operator.watched import Key, Watched
+from assay_operator.watched import Key, News, Watched
 from assay_operator.work_queue import WorkQueue
 
 STALE_SECONDS = 180.0
 """A watch that owes a change for longer than this makes the operator unhealthy."""
 _COMPARE_EVERY = 60.0
 _RECONCILE_SECONDS = 120.0
+_PATIENT = 4
+"""Every so many of the workers look at what can wait too: under load the others' calls are not slowed down by it, and looks
+that wait become one."""
+_GATHERED_SECONDS = 2.0
+"""For how long news that decide nothing are gathered: a pod that starts is told of half a dozen times."""
 
 log = logging.getLogger("assay.operator")
 
@@ -68,7 +73,7 @@ class Process:
     def saw_evaljob(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of an EvalJob."""
         if key := self._watched.evaljob(raw, gone=gone):
-            self._queue.add(key)
+            self._queue.add(key, first=True)
         self._schedules.saw_evaljob(raw, gone=gone)
 
     def saw_runtime(self, raw: Raw, *, gone: bool) -> None:
@@ -81,15 +86,21 @@ class Process:
         """A watch told of a child Job."""
         if self._schedules.saw_child(raw):
             return
-        if key := self._watched.job(raw, gone=gone):
-            self._queue.add(key)
+        self._hear(self._watched.job(raw, gone=gone))
 
     def saw_pod(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of a pod."""
         if self._schedules.saw_child(raw):
             return
-        if key := self._watched.pod(raw, gone=gone):
-            self._queue.add(key)
+        self._hear(self._watched.pod(raw, gone=gone))
+
+    def _hear(self, news: News | None) -> None:
+        if news is None:
+            return
+        if news.decides:
+            self._queue.add(news.key, first=True)
+        else:
+            self._queue.add_later(news.key, _GATHERED_SECONDS)
 
     async def run(self) -> None:
         """Act as an operator until cancelled.
@@ -104,8 +115,8 @@ class Process:
                 group.create_task(self._keep_comparing())
                 group.create_task(self._get_ready())
                 group.create_task(self._schedules.run(self._ready))
-                for _ in range(self._settings.workers):
-                    group.create_task(self._work())
+                for number in range(self._settings.workers):
+                    group.create_task(self._work(only_first=number >= max(1, self._settings.workers // _PATIENT)))
         finally:
             await self._leadership.release()
             for server in servers:
@@ -130,10 +141,10 @@ class Process:
                 self._ready.set()
                 return
 
-    async def _work(self) -> None:
+    async def _work(self, *, only_first: bool) -> None:
         await self._ready.wait()
         while True:
-            key = await self._queue.take()
+            key = await self._queue.take(only_first=only_first)
             started = time.monotonic()
             outcome, failed, again = "error", False, None
             try:

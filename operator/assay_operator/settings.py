@@ -21,7 +21,7 @@ class Settings:
     health_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "INFO"
-    workers: int = 8
+    workers: int = 16
     """Jobs that are reconciled at a time."""
     resync: float = 300.0
     """Between two looks at everything, whatever was seen."""

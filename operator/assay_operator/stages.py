@@ -128,7 +128,7 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         if job is None and not held:
             draft.act(CreateJob(step))
         draft.conditions.set(kind, "False", "Held" if held else "Starting")
-        draft.look_again(POLL if job else 1.0) if not held else None
+        draft.look_again(POLL) if not held else None
         return None
     pods = draft.seen.of(step)
     told = _last_word(pods, report)

@@ -8,6 +8,7 @@ only those children are kept that have not, so that thousands of finished ones c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,15 @@ Key = tuple[str, str]
 """Namespace and name of an EvalJob."""
 _POD_ENDED = frozenset({"Succeeded", "Failed"})
 Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """That a child of an EvalJob has changed in what matters."""
+
+    key: Key
+    decides: bool
+    """Whether the next step depends on it; what only explains how things stand can wait for more of the same."""
 
 
 class Watched:
@@ -83,35 +93,47 @@ class Watched:
                 self._runtimes[name] = None
         return [key for key, used in self._uses.items() if used == name]
 
-    def job(self, raw: Raw, *, gone: bool) -> Key | None:
-        """Take in a Job's event and return its EvalJob's key, when that is known."""
+    def job(self, raw: Raw, *, gone: bool) -> News | None:
+        """Take in a Job's event; None when its EvalJob is not known, or it says nothing new."""
         meta = raw.get("metadata") or {}
         labels = meta.get("labels") or {}
         uid, step = labels.get(JOB_UID, ""), labels.get(STEP, "")
         if step not in set(Step):
             return None
         views = self._jobs.setdefault(uid, {})
-        if gone:
-            views.pop(Step(step), None)
-        else:
-            views[Step(step)] = job_view(raw)
+        before, after = views.pop(Step(step), None), None if gone else job_view(raw)
+        if after is not None:
+            views[Step(step)] = after
         if not views:
             self._jobs.pop(uid, None)
         self._drop_what_is_over(uid)
-        return self._evaljobs.get(uid)
+        ends = after is None or after.deleting or (after.finished and not (before and before.finished))
+        # A plan is in its pod's last word, which comes first.
+        planned = step == Step.PLAN and after is not None and after.complete
+        over = after is None or after.finished
+        return self._news(uid, decides=ends and not planned, over=over) if after != before else None
 
-    def pod(self, raw: Raw, *, gone: bool) -> Key | None:
-        """Take in a pod's event and return its EvalJob's key, when that is known."""
+    def pod(self, raw: Raw, *, gone: bool) -> News | None:
+        """Take in a pod's event; None when its EvalJob is not known, or it says nothing new."""
         view = pod_view(raw)
         pods = self._pods.setdefault(view.job_uid, {})
-        if gone:
-            pods.pop(view.uid, None)
-        else:
-            pods[view.uid] = view
+        before, after = pods.pop(view.uid, None), None if gone else view
+        if after is not None:
+            pods[view.uid] = after
         if not pods:
             self._pods.pop(view.job_uid, None)
         self._drop_what_is_over(view.job_uid)
-        return self._evaljobs.get(view.job_uid)
+        over = after is None or after.phase in _POD_ENDED
+        # How the others' pods end, their Jobs say.
+        planned = over and view.step == Step.PLAN
+        return self._news(view.job_uid, decides=planned, over=over) if after != before else None
+
+    def _news(self, uid: str, *, decides: bool, over: bool) -> News | None:
+        key = self._evaljobs.get(uid)
+        if key is None or (over and self._has_ended(uid) and self._asked[uid][1] is None):
+            # Nothing comes of what ends after its EvalJob has, unless that waits to be removed.
+            return None
+        return News(key, decides)
 
     def runtime_named(self, name: str) -> ClusterEvalRuntime | None:
         """The runtime, or None when there is none that can be used."""

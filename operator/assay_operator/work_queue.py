@@ -1,4 +1,5 @@
-"""The operator's work queue: each key at most once waiting and once under work, retries with backoff, delayed looks.
+"""The operator's work queue: each key at most once waiting and once under work, retries with backoff, delayed looks, and
+what cannot wait before what can.
 
 An event for a key that is being reconciled makes it be reconciled once more afterwards. A key's failures are counted until
 it succeeds, so that events which its own writes cause cannot defeat the backoff.
@@ -7,6 +8,7 @@ it succeeds, so that events which its own writes cause cannot defeat the backoff
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Hashable
 from random import Random
 from typing import Generic, TypeVar
@@ -24,35 +26,41 @@ class WorkQueue(Generic[K]):
     ) -> None:
         """`clock` gives seconds, like the loop's; `on_take` is told how long each key has waited."""
         self._random, self._clock, self._on_take = random, clock, on_take
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: dict[K, float] = {}
-        """Keys in `_ready`, with when they came in."""
+        self._first: dict[K, float] = {}
+        """Keys that wait and come first, in order, with when they came in."""
+        self._rest: dict[K, float] = {}
+        self._idle: deque[tuple[bool, asyncio.Future[None]]] = deque()
+        """Who waits for a key, and whether only for one that comes first."""
         self._busy: set[K] = set()
-        self._dirty: set[K] = set()
+        self._dirty: dict[K, bool] = {}
+        """Keys under work that something asked for meanwhile, and whether they come first."""
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._first) + len(self._rest)
 
     @property
     def oldest(self) -> float:
-        """Seconds that the first waiting key has waited."""
-        return self._clock() - min(self._waiting.values(), default=self._clock())
+        """Seconds that the key that waits longest has waited."""
+        return self._clock() - min((*self._first.values(), *self._rest.values()), default=self._clock())
 
-    def add(self, key: K) -> None:
-        """Have `key` reconciled soon, unless it is already waiting."""
+    def add(self, key: K, *, first: bool = False) -> None:
+        """Have `key` reconciled soon, and `first` before all that are not; not twice when it is already waiting."""
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
         if key in self._busy:
-            self._dirty.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = self._clock()
-            self._ready.put_nowait(key)
+            self._dirty[key] = first or self._dirty.get(key, False)
+            return
+        if key in self._first or (key in self._rest and not first):
+            return
+        since = self._rest.pop(key, self._clock())
+        (self._first if first else self._rest)[key] = since
+        self._wake(first=first)
 
     def add_later(self, key: K, seconds: float) -> None:
         """Have `key` reconciled after so long, or earlier if something asks for it."""
-        if key in self._waiting or key in self._dirty:
+        if key in self._first or key in self._rest or key in self._dirty:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
@@ -63,11 +71,19 @@ class WorkQueue(Generic[K]):
             before.cancel()
         self._timers[key] = loop.call_at(due, self._ring, key)
 
-    async def take(self) -> K:
-        """The next key; it must be given back with `done`."""
-        key = await self._ready.get()
-        self._on_take(self._clock() - self._waiting.pop(key))
+    async def take(self, *, only_first: bool = False) -> K:
+        """The next key, or the next that comes first; it must be given back with `done`."""
+        while not (self._first or (self._rest and not only_first)):
+            asleep = asyncio.get_running_loop().create_future()
+            self._idle.append((only_first, asleep))
+            await asleep
+        waiting = self._first or self._rest
+        key = next(iter(waiting))
+        self._on_take(self._clock() - waiting.pop(key))
         self._busy.add(key)
+        if self._rest:
+            # Whoever was woken for it may have got one that comes first.
+            self._wake(first=False)
         return key
 
     def done(self, key: K, *, failed: bool = False, again_in: float | None = None) -> None:
@@ -75,15 +91,24 @@ class WorkQueue(Generic[K]):
         self._busy.discard(key)
         if failed:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            self._dirty.discard(key)
+            self._dirty.pop(key, None)
             self.add_later(key, self._backoff(failures))
             return
         self._failures.pop(key, None)
         if key in self._dirty:
-            self._dirty.discard(key)
-            self.add(key)
+            self.add(key, first=self._dirty.pop(key))
         elif again_in is not None:
             self.add_later(key, again_in)
+
+    def _wake(self, *, first: bool) -> None:
+        """Wake somebody for a key; one that comes first is left to those that take no other, if they have time."""
+        self._idle = deque(one for one in self._idle if not one[1].done())
+        for wanted in (True, False) if first else (False,):
+            for one in self._idle:
+                if one[0] == wanted:
+                    self._idle.remove(one)
+                    one[1].set_result(None)
+                    return
 
     def _backoff(self, failures: int) -> float:
         longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 20))

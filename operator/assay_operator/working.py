@@ -39,7 +39,7 @@ def work_stage(draft: Draft) -> bool:
             draft.act(CreateJob(Step.WORK))
         draft.conditions.set("Running", "False", "Held" if held else "Starting")
         if not held:
-            draft.look_again(1.0)
+            draft.look_again(POLL)
         return False
     if job.complete:
         return _all_committed(draft)

@@ -62,9 +62,8 @@ def committed(lab, ns, name):
 
 
 def is_ready(cluster, node):
-    items = cluster.get("nodes")["items"]
-    last = sorted(items, key=lambda item: item["metadata"]["name"])[-1]
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in last["status"]["conditions"])
+    (found,) = (item for item in cluster.get("nodes")["items"] if item["metadata"]["name"] == node)
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in found["status"]["conditions"])
 
 
 def seconds(job):

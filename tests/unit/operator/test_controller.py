@@ -120,6 +120,21 @@ def run(objects):
     }  # fmt: skip
 
 
+def test_a_step_is_asked_for_once_it_was_told_of(objects, reconcile):
+    asked, get = [], objects.get
+
+    async def note(resource, namespace, name):
+        asked.append(resource)
+        return await get(resource, namespace, name)
+
+    objects.get = note
+    reconcile()
+    assert asked == [EVALJOBS] and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
+    del objects.stored[JOBS, child_name("job", UID, Step.PLAN)]
+    reconcile()
+    assert asked == [EVALJOBS, EVALJOBS, JOBS] and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
+
+
 def test_a_new_job_gets_its_planner_its_status_and_its_events(reconcile, objects):
     assert reconcile().name == "done"
     assert objects.writes == [(JOBS, None), (EVALJOBS, "status"), (EVENTS, None)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assay_operator.names import OURS, Step, child_name, labels
-from assay_operator.watched import Watched
+from assay_operator.watched import News, Watched
 from support.control_plane import UID
 
 KEY = ("research", "job")
@@ -46,12 +46,44 @@ def runtime(name="default", images=None):
 def test_children_belong_to_their_evaljob_by_label(watched):
     assert watched.job(child(Step.PLAN), gone=False) is None, "its EvalJob has not been seen yet"
     watched.evaljob(evaljob(), gone=False)
-    assert watched.job(child(Step.PLAN), gone=False) == KEY
-    assert watched.pod(child(Step.WORK, phase="Running"), gone=False) == KEY
+    assert watched.job(child(Step.PLAN, active=1), gone=False) == News(KEY, decides=False)
+    assert watched.pod(child(Step.WORK, phase="Running"), gone=False) == News(KEY, decides=False)
     assert list(watched.jobs_of(UID)) == [Step.PLAN] and watched.pods_of(UID)[0].phase == "Running"
     watched.job(child(Step.PLAN), gone=True)
     watched.pod(child(Step.WORK), gone=True)
     assert not watched.jobs_of(UID) and not watched.pods_of(UID)
+
+
+def test_what_the_next_step_waits_for_is_told_from_what_only_explains(watched):
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    lost = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+    watched.evaljob(evaljob(), gone=False)
+    decides = []
+    for saw, step, status in (
+        (watched.pod, Step.PLAN, {"phase": "Running"}),
+        (watched.pod, Step.PLAN, {"phase": "Succeeded"}),
+        (watched.job, Step.PLAN, done),
+        (watched.pod, Step.WORK, {"phase": "Succeeded"}),
+        (watched.job, Step.WORK, {"succeeded": 1}),
+        (watched.job, Step.WORK, done),
+        (watched.job, Step.WORK, done | {"succeeded": 2}),
+        (watched.job, Step.REDUCE, lost),
+        (watched.job, Step.DELETE, done),
+    ):
+        news = saw(child(step, **status), gone=False)
+        decides.append(news.decides)
+        assert saw(child(step, **status), gone=False) is None, "the same once more"
+    assert decides == [False, True, False, False, False, True, False, True, True]
+    assert watched.job(child(Step.WORK), gone=True) == News(KEY, decides=True)
+
+
+def test_what_ends_after_its_evaljob_is_no_news_unless_that_is_to_be_removed(watched):
+    watched.evaljob(ended(), gone=False)
+    assert watched.pod(child(Step.WORK, phase="Running"), gone=False)
+    assert watched.pod(child(Step.WORK, phase="Failed"), gone=False) is None
+    watched.evaljob(ended(deletionTimestamp="2026-01-01T00:00:00Z"), gone=False)
+    assert watched.pod(child(Step.WORK, phase="Running"), gone=False)
+    assert watched.pod(child(Step.WORK), gone=True)
 
 
 def test_what_the_operator_wrote_itself_is_no_news(watched):

@@ -50,6 +50,55 @@ def test_how_long_a_key_has_waited_is_told_when_it_is_taken():
     run(test)
 
 
+def test_what_comes_first_overtakes_what_can_wait_and_is_taken_once():
+    async def test():
+        now, waits = [100.0], []
+        waiting = WorkQueue(Random(0), lambda: now[0], waits.append)
+        for key in ("a", "b", "c"):
+            waiting.add(key)
+        now[0] = 102.0
+        waiting.add("c", first=True)
+        waiting.add("d", first=True)
+        waiting.add("d")
+        assert len(waiting) == 4 and waiting.oldest == 2.0
+        assert [await waiting.take() for _ in range(4)] == ["c", "d", "a", "b"] and waits == [2.0, 0.0, 2.0, 2.0]
+        assert await nothing_comes(waiting)
+        waiting.add("a", first=True)
+        waiting.add("a")
+        waiting.add("e")
+        waiting.done("a")
+        assert [await waiting.take(), await waiting.take()] == ["a", "e"]
+
+    run(test)
+
+
+def test_who_takes_only_what_comes_first_leaves_the_rest_to_others():
+    async def test():
+        waiting, taken = queue(), []
+
+        async def take(name, **options):
+            taken.append((name, await waiting.take(**options)))
+
+        async with asyncio.TaskGroup() as group:
+            for name in ("quick", "quicker"):
+                group.create_task(take(name, only_first=True))
+            for name in ("patient", "more patient"):
+                group.create_task(take(name))
+            await asyncio.sleep(0)
+            waiting.add("can wait")
+            waiting.add("cannot", first=True)
+            await asyncio.sleep(0.01)
+            assert sorted(key for _, key in taken) == ["can wait", "cannot"], "nobody who could take one sleeps"
+            waiting.add("cannot either", first=True)
+            await asyncio.sleep(0.01)
+            assert len(taken) == 3
+            waiting.add("can wait too")
+            waiting.add("nor can this", first=True)
+        assert all("wait" not in key for name, key in taken if name.startswith("quick")), taken
+
+    run(test)
+
+
 def test_a_key_that_changes_while_it_is_under_work_is_taken_once_more_afterwards():
     async def test():
         waiting = queue()
