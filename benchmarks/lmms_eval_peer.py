@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from benchmarks.process_tree import measured
 from benchmarks.stub import IN_FLIGHT, Stub
@@ -59,7 +60,7 @@ datasets.Dataset.from_list(rows, features=features).to_parquet(target)
 """
 
 
-def measure_peer(stub: Stub, folder: Path, count: int) -> dict[str, object]:
+def measure_peer(stub: Stub, folder: Path, count: int) -> dict[str, Any]:
     """Its requests per second, seconds and memory, or the one sentence on how to have them measured."""
     if not PYTHON.exists():
         return {"lmms_eval": "not installed; make peer installs it (several GB)"}

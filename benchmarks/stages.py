@@ -134,13 +134,15 @@ async def _run(engine: _Engine, count: int, side: int) -> tuple[int, int]:
 
 
 async def _batches(count: int, side: int) -> AsyncIterator[Batch]:
-    makers = (_picture, _sound, _video)
     for start in range(0, count, BATCH):
         numbers = range(start, min(count, start + BATCH))
-        media = await asyncio.to_thread(
-            lambda numbers=numbers: [makers[number % 3](number, side) for number in numbers]
-        )
+        media = await asyncio.to_thread(_make, numbers, side)
         yield tuple(map(_request, numbers, media))
+
+
+def _make(numbers: range, side: int) -> list[Media]:
+    makers = (_picture, _sound, _video)
+    return [makers[number % 3](number, side) for number in numbers]
 
 
 def _request(number: int, medium: Media) -> Request:
