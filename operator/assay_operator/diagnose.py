@@ -17,6 +17,8 @@ from assay_operator.views import JobView, PodView, ServerView
 
 QUIET_SECONDS = 3.0
 """How long a pod may be young and silent before its events are read."""
+_STRANDED_SECONDS = 60.0
+"""How long a pod may look as one that never starts before it is taken for one."""
 HOPELESS_RESTARTS, HOPELESS_SECONDS = 5, 180.0
 """Restarts of every server, and seconds without a committed sample, after which a job is given up whose servers are down.
 The kubelet waits longer before each restart: five take about three minutes."""
@@ -163,6 +165,13 @@ def is_silent(pod: PodView, now: datetime) -> bool:
         and pod.unschedulable is None
         and pod.waiting in (None, "ContainerCreating", "PodInitializing")
     )
+
+
+def is_stranded(pod: PodView, now: datetime) -> bool:
+    """Whether the pod will never start: its node died after the container was made and before it was started. The kubelet that
+    comes back takes up no container that may not be restarted."""
+    young = pod.created is None or (now - pod.created).total_seconds() < _STRANDED_SECONDS
+    return pod.stranded and pod.phase == "Pending" and not pod.deleting and not young
 
 
 def _cannot_run(container: PodView | ServerView) -> Trouble | None:

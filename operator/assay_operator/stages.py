@@ -15,7 +15,7 @@ from assay_api.status import HeadlineResult, PlanStatus, ProgressStatus
 from assay_operator.accept import effective_storage
 from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
-from assay_operator.diagnose import Trouble, ended_trouble, is_final, what_hinders, why_failed
+from assay_operator.diagnose import Trouble, ended_trouble, is_final, is_stranded, what_hinders, why_failed
 from assay_operator.draft import Draft
 from assay_operator.gates import note_of_gates, tell_gates
 from assay_operator.names import Step, input_digest, spec_digest
@@ -153,8 +153,10 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         draft.conditions.set(kind, "False", verdict.reason, verdict.message)
         draft.fail(verdict)
         return None
-    if job.suspended != draft.spec.suspend:
-        draft.act(SetJob(job.name, job.uid, None, draft.spec.suspend))
+    # A suspended Job removes its pods, and makes another when it goes on: the same Job, and no failure of its pod counted.
+    suspend = draft.spec.suspend or any(is_stranded(pod, draft.now) for pod in pods)
+    if job.suspended != suspend:
+        draft.act(SetJob(job.name, job.uid, None, suspend))
     trouble_now, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
     if trouble_now is not None and not job.suspended:
         draft.conditions.set(kind, "False", trouble_now.reason, trouble_now.message)

@@ -84,6 +84,8 @@ class PodView:
     """The scheduler's sentence while it finds no node."""
     waiting: str | None = None
     waiting_message: str = ""
+    stranded: bool = False
+    """Its container was made, its sandbox is gone, and nobody says that it waits for anything."""
     running: bool = False
     exit_code: int | None = None
     ended_reason: str | None = None
@@ -143,6 +145,7 @@ def pod_view(raw: Raw) -> PodView:
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     scheduled: Raw = next((c for c in status.get("conditions") or [] if c.get("type") == "PodScheduled"), {})
     stuck = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+    made = bool(seen.get("containerID")) and "waiting" in state and not waiting
     return PodView(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -160,6 +163,7 @@ def pod_view(raw: Raw) -> PodView:
         unschedulable=scheduled.get("message") or "no node fits" if stuck else None,
         waiting=waiting.get("reason"),
         waiting_message=waiting.get("message", ""),
+        stranded=made and _condition(status, "PodReadyToStartContainers", "False") is not None,
         running="running" in state,
         exit_code=ended.get("exitCode"),
         ended_reason=ended.get("reason"),
@@ -215,9 +219,9 @@ def _named(parts: list[Raw] | None, name: str) -> Raw | None:
     return next((part for part in parts or [] if part.get("name") == name), None)
 
 
-def _condition(status: Raw, kind: str) -> Raw | None:
-    """The condition `kind` when it is True."""
+def _condition(status: Raw, kind: str, value: str = "True") -> Raw | None:
+    """The condition `kind` when it has this status."""
     for condition in status.get("conditions") or []:
-        if condition.get("type") == kind and condition.get("status") == "True":
+        if condition.get("type") == kind and condition.get("status") == value:
             return dict(condition)
     return None

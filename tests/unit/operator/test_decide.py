@@ -54,6 +54,31 @@ def test_a_job_is_planned_worked_on_and_reduced():
     assert world.made == [Step.PLAN, Step.WORK, Step.REDUCE]
 
 
+@pytest.mark.parametrize("step", [Step.PLAN, Step.REDUCE])
+def test_a_pod_that_was_stranded_by_its_node_is_replaced_by_the_same_job(step):
+    world = World()
+    world.reconcile()
+    if step is Step.REDUCE:
+        world.finish(Step.PLAN)
+        world.reconcile()
+        world.finish(Step.WORK)
+        world.reconcile()
+    job = world.jobs[step]
+    lost = world.add_pod(step, phase="Pending", running=False, stranded=True)
+    world.pass_time(59)
+    assert not world.reconcile().actions, "it may be about to start"
+    world.pass_time(1)
+    assert world.reconcile().actions == (SetJob(job.name, job.uid, None, suspend=True),)
+    assert not world.reconcile().actions, "the Job stays suspended until the pod goes"
+    world.work()
+    assert lost.name not in world.pods
+    assert world.reconcile().actions == (SetJob(job.name, job.uid, None, suspend=False),)
+    world.work()
+    world.finish(step)
+    world.settle()
+    assert world.made.count(step) == 1 and (step is Step.PLAN or world.status.phase == "Complete")
+
+
 def test_a_decision_for_nothing_new_changes_nothing():
     world = running()
     before = world.status

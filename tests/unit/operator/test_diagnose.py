@@ -181,6 +181,22 @@ def test_a_failed_pod_is_no_trouble_while_others_work():
     assert what_hinders(JOB, others[:1], {}, NOW)[0].reason == "ContainerFailed"
 
 
+@pytest.mark.parametrize(
+    ("state", "sandbox", "stranded"),
+    [
+        ({"containerID": "containerd://e8", "state": {"waiting": {}}}, "False", True),
+        ({"containerID": "containerd://e8", "state": {"waiting": {}}}, "True", False),
+        ({"containerID": "containerd://e8", "state": {"running": {}}}, "False", False),
+        ({"containerID": "containerd://e8", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}, "False", False),
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "False", False),
+    ],
+)
+def test_a_container_that_was_made_and_whose_sandbox_is_gone_is_stranded(state, sandbox, stranded):
+    conditions = [{"type": "PodReadyToStartContainers", "status": sandbox}]
+    status = {"phase": "Pending", "conditions": conditions, "containerStatuses": [{"name": "runner"} | state]}
+    assert pod_view({"status": status}).stranded is stranded
+
+
 def test_what_the_api_server_sends_is_read_as_it_is():
     pod = pod_view(
         {
