@@ -1,4 +1,4 @@
-"""The reducer's scanning processes: as many as there are cores, and each is given files ahead of its answers.
+"""The reducer's scanning processes: as many as there are cores, up to four, and each is given files ahead of its answers.
 
 The system does not run them evenly, so a file goes to the one with least to do, and answers are taken as they come.
 
@@ -26,7 +26,8 @@ from assay_runner.reduce.scanner import BUFFER, answers, ask
 
 _SMALL = 100_000
 """Samples that one process reduces in two seconds, with the memory of one."""
-_MOST = 16
+_MOST = 4
+"""The reducer itself cannot feed and hear more of them, and each takes 25 MB."""
 _AHEAD = 32
 """Files that a process may have been given before it has answered."""
 _HELD = 2 << 20
