@@ -82,7 +82,7 @@ class Draft:
     def finish(self) -> Decision:
         """The decision."""
         seen, before = self.seen, self.seen.status
-        workers = workers_status(seen)
+        workers = workers_status(seen, self.now)
         status = before.model_copy(
             update={
                 "observed_generation": seen.generation,

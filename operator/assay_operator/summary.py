@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from assay_api.errors import EXIT_STOPPED
 from assay_api.evaljob import EvalJobSpec
 from assay_api.status import EvalJobStatus, HeadlineResult, Summary, WorkersStatus
+from assay_operator.lost import at_work, lost_workers
 from assay_operator.names import Step
 from assay_operator.observed import Observed
 
@@ -13,21 +16,22 @@ _TASKS = 3
 _NOTE = 200
 
 
-def workers_status(seen: Observed) -> WorkersStatus | None:
-    """The work pods by state; None before there are any."""
+def workers_status(seen: Observed, now: datetime) -> WorkersStatus | None:
+    """The work pods by state; None before there are any. Those that are lost are in none, others stand in for them."""
     job = seen.jobs.get(Step.WORK)
     if job is None:
         return seen.status.workers
     pods = [pod for pod in seen.of(Step.WORK) if not pod.deleting]
     before = seen.status.workers or WorkersStatus()
-    lost = sum(pod.disrupted or pod.exit_code == EXIT_STOPPED for pod in seen.of(Step.WORK))
-    running = sum(pod.phase == "Running" for pod in pods)
+    preempted = sum(pod.disrupted or pod.exit_code == EXIT_STOPPED for pod in seen.of(Step.WORK))
+    running = sum(at_work(pod, now) for pod in pods)
+    wanted = job.parallelism - lost_workers(seen, now)
     return WorkersStatus(
         active=running,
-        waiting=0 if job.finished or job.suspended else max(0, job.parallelism - running - job.succeeded),
+        waiting=0 if job.finished or job.suspended else max(0, wanted - running - job.succeeded),
         succeeded=job.succeeded,
         failed=sum(pod.phase == "Failed" and not pod.disrupted and pod.exit_code != EXIT_STOPPED for pod in pods),
-        preempted=max(before.preempted, lost),
+        preempted=max(before.preempted, preempted),
     )
 
 

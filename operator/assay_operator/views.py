@@ -86,6 +86,10 @@ class PodView:
     waiting_message: str = ""
     stranded: bool = False
     """Its container was made, its sandbox is gone, and nobody says that it waits for anything."""
+    unreachable: bool = False
+    """Its node does not answer: its containers were ready when it last did, and it is not."""
+    gone_by: datetime | None = None
+    """When it has to have gone, once it is being removed."""
     running: bool = False
     exit_code: int | None = None
     ended_reason: str | None = None
@@ -164,6 +168,9 @@ def pod_view(raw: Raw) -> PodView:
         waiting=waiting.get("reason"),
         waiting_message=waiting.get("message", ""),
         stranded=made and _condition(status, "PodReadyToStartContainers", "False") is not None,
+        unreachable=_condition(status, "ContainersReady") is not None
+        and _condition(status, "Ready", "False") is not None,
+        gone_by=moment(meta.get("deletionTimestamp")),
         running="running" in state,
         exit_code=ended.get("exitCode"),
         ended_reason=ended.get("reason"),

@@ -17,6 +17,7 @@ from assay_operator.diagnose import (
     why_failed,
 )
 from assay_operator.draft import Draft
+from assay_operator.lost import at_work, lost_workers, workers_wanted
 from assay_operator.names import Step, template_digest
 from assay_operator.stages import POLL
 from assay_operator.views import JobView, PodView
@@ -101,8 +102,9 @@ def _steer(draft: Draft, job: JobView) -> None:
         if job.active == 0:
             draft.act(DeleteJob(job.name, job.uid))
         return
-    if changed or job.parallelism != spec.replicas:
-        draft.act(SetJob(job.name, job.uid, spec.replicas, suspend))
+    workers = workers_wanted(draft.seen, spec, draft.now)
+    if changed or job.parallelism != workers:
+        draft.act(SetJob(job.name, job.uid, workers, suspend))
 
 
 def _hold(draft: Draft, job: JobView) -> None:
@@ -129,8 +131,8 @@ def _tell(draft: Draft, job: JobView) -> None:
     if draft.spec.queue_name is not None:
         _tell_of_the_queue(draft, job)
     pods = draft.seen.of(Step.WORK)
-    at_work = [pod for pod in pods if pod.phase == "Running" and not pod.deleting]
-    running = len(at_work)
+    working = [pod for pod in pods if at_work(pod, draft.now)]
+    running, lost = len(working), lost_workers(draft.seen, draft.now)
     _tell_progress(draft, running=running, held=job.suspended)
     if draft.spec.suspend:
         draft.conditions.set("Running", "False", "Suspended")
@@ -140,10 +142,13 @@ def _tell(draft: Draft, job: JobView) -> None:
         return
     trouble, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
     waiting = max(0, draft.spec.replicas - running)
-    serverless = [found for pod in at_work if (found := server_trouble(pod, _last_commit(draft)))]
+    serverless = [found for pod in working if (found := server_trouble(pod, _last_commit(draft)))]
     if serverless and len(serverless) == running and trouble is None:
         _tell_of_servers(draft, serverless[0])
         return
+    if trouble is not None and waiting == 0:
+        # An index waits for room that its stand-in has.
+        trouble = None
     if trouble is not None and running:
         draft.note = draft.note or f"{waiting} of {draft.spec.replicas} workers wait: {trouble.message}"
     elif trouble is not None:
@@ -152,6 +157,8 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.note = draft.note or f"{len(serverless)} of {draft.spec.replicas} workers wait: {serverless[0].message}"
     elif running and (stall := _stall(draft, pods)):
         draft.note = draft.note or stall
+    elif lost:
+        draft.note = draft.note or _of_the_lost(draft, lost)
     elif job.template_digest != template_digest(draft.seen.job):
         draft.note = draft.note or "spec.template was changed; suspend and resume the job to use it."
     if running:
@@ -161,6 +168,8 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.conditions.set("Running", "False", "Queued", draft.note)
     elif trouble is not None:
         draft.conditions.set("Running", "False", trouble.reason, trouble.message)
+    elif lost:
+        draft.conditions.set("Running", "False", "WorkersLost", draft.note)
     else:
         draft.conditions.set("Running", "False", "Starting")
     draft.look_again(POLL)
@@ -171,6 +180,12 @@ def _tell_of_servers(draft: Draft, trouble: Trouble) -> None:
     draft.note = draft.note or trouble.message
     draft.conditions.set("Running", "False", trouble.reason, trouble.message)
     draft.look_again(POLL)
+
+
+def _of_the_lost(draft: Draft, lost: int) -> str:
+    who = "A worker is" if lost == 1 else f"{lost} workers are"
+    then = "their quota is kept for them" if draft.spec.queue_name is not None else "others stand in"
+    return f"{who} lost with a node that does not answer; {then}."
 
 
 def _last_commit(draft: Draft) -> datetime | None:

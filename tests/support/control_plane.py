@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from assay_api.evaljob import EvalJob, Storage
@@ -207,6 +208,10 @@ class World:
                     del self.pods[pod.name]
                 self.jobs[step] = replace(job, active=0)
                 continue
+            if step is Step.WORK:
+                for pod in [pod for pod in mine if int(pod.index or 0) >= job.parallelism]:
+                    mine.remove(pod)
+                    del self.pods[pod.name]
             for _ in range(job.parallelism - len(mine)):
                 self.add_pod(step)
             self.jobs[step] = replace(job, active=job.parallelism)
@@ -220,9 +225,15 @@ class World:
         """A new pod of a step, running unless `state` says otherwise."""
         self._serial += 1
         name = f"{step}-{self._serial}"
-        index = str(self._serial) if step is Step.WORK else None
+        taken = {pod.index for pod in self.pods.values() if pod.phase in ("Pending", "Running")}
+        free = next(index for index in map(str, count()) if index not in taken)
         owner = self.jobs[step].uid if step in self.jobs else ""
-        defaults = {"phase": "Running", "running": True, "created": self.now, "index": index}
+        defaults = {
+            "phase": "Running",
+            "running": True,
+            "created": self.now,
+            "index": free if step is Step.WORK else None,
+        }
         defaults |= {"owner": owner, "namespace": "research"}
         pod = PodView(name=name, uid=name, job_uid=UID, step=step, **(defaults | state))
         self.pods[name] = pod

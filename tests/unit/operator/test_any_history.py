@@ -1,5 +1,7 @@
 """Whatever happens, in whatever order: one plan, no doubled child, no lost ending, and in the end a result or a reason."""
 
+from dataclasses import replace
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -82,6 +84,12 @@ class AnyHistory(RuleBasedStateMachine):
         for name, pod in list(self.world.pods.items()):
             if pod.step == Step.WORK and pod.phase == "Running":
                 del self.world.pods[name]
+
+    @rule(index=st.integers(0, 4), answers=st.booleans())
+    def a_node_stops_answering_or_answers_again(self, index, answers):
+        for name, pod in self.world.pods.items():
+            if pod.step == Step.WORK and pod.index == str(index):
+                self.world.pods[name] = replace(pod, unreachable=not answers)
 
     # --- users and the platform team
 
