@@ -1,7 +1,7 @@
 """An operator that dies in the middle of what it does: a proxy before the API server kills it right after one of its calls.
 
 The call takes effect and its answer is lost, as when a node dies between the two. Watches, listings by the watches and the Lease
-are not counted: they are not what a reconciliation does.
+are left alone: they are not what a reconciliation does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,32 @@ def is_reconciling(method: str, path: str, query: str) -> bool:
     return method in WRITES or "job-uid" in query or path.count("/") >= 7
 
 
-class DoomedOperator:
-    """Operators that live one after the other, each until a call of its own."""
+@dataclass(frozen=True)
+class Call:
+    """A kind of call, and in which phase of its EvalJob it was made."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    phase: str
+    what: str
+
+    @classmethod
+    def of(cls, phase: str, method: str, path: str) -> Call:
+        """`GET evaljobs`, `PATCH evaljobs status`, `PATCH jobs plan`, `POST events` and so on."""
+        kind, *rest = path.partition("/namespaces/")[2].split("/")[1:]
+        # Of a Job's name the step; of other objects what lies below them.
+        part = rest[0].rpartition("-")[2] if kind == "jobs" and rest else " ".join(rest[1:])
+        return cls(phase, f"{method} {kind} {part}".strip())
+
+
+class DoomedOperator:
+    """Operators that live one after the other, each until it makes a call after which none has died in this phase."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *, writes: bool) -> None:
+        """`writes` lets them survive their reads."""
         self._cluster, self._folder = cluster, folder
-        self.calls: list[str] = []
+        self._methods = WRITES if writes else WRITES | {"GET"}
+        self.calls: list[Call] = []
         """Calls after which an operator died."""
-        self._fatal: Callable[[str, str, str], bool] = lambda *_: False
+        self._phase = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -61,17 +79,8 @@ class DoomedOperator:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
-    def live(self, until_call: int, *, writes: bool) -> None:
-        """Start an operator that dies after so many calls (or writes) of its reconciliations."""
-        left = until_call
-
-        def fatal(method: str, path: str, query: str) -> bool:
-            nonlocal left
-            if is_reconciling(method, path, query) and (method in WRITES or not writes):
-                left -= 1
-            return left == 0
-
-        self._fatal = fatal
+    def live(self) -> None:
+        """Start an operator."""
         environment = {
             "KUBECONFIG": str(self._folder / "doomed.kubeconfig"),
             "ASSAY_LEASE_NAME": "assay-doomed",
@@ -135,17 +144,19 @@ class DoomedOperator:
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
+        body = await request.read()
         async with self._session.request(
             request.method,
             self._upstream + request.raw_path,
             headers=headers,
-            data=await request.read() or None,
+            data=body or None,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
-            if self._fatal(request.method, request.path, request.query_string) and self._process is not None:
+            if self._is_fatal(request) and self._process is not None:
                 await answer.read()
                 self._process.kill()
-                self.calls.append(f"{request.method} {request.path}")
+            if request.path.endswith("/status") and answer.status < 300:
+                self._phase = json.loads(body)["status"]["phase"]
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
             response = web.StreamResponse(status=answer.status, headers=kept)
             with suppress(ConnectionError):
@@ -154,6 +165,18 @@ class DoomedOperator:
                     await response.write(part)
                 await response.write_eof()
             return response
+
+    def _is_fatal(self, request: web.Request) -> bool:
+        if (
+            not is_reconciling(request.method, request.path, request.query_string)
+            or request.method not in self._methods
+        ):
+            return False
+        call = Call.of(self._phase, request.method, request.path)
+        if call in self.calls:
+            return False
+        self.calls.append(call)
+        return True
 
 
 def _trusting(config: dict[str, Any]) -> ssl.SSLContext:
