@@ -55,6 +55,10 @@ class Draft:
         """Decide again after so long, or earlier."""
         self._requeue = seconds if self._requeue is None else min(self._requeue, seconds)
 
+    def poll(self) -> None:
+        """Decide again when it is time to look at what sends no event."""
+        self.look_again(self.seen.poll_seconds)
+
     def phase(self, phase: str) -> None:
         """Sum the job up in a word."""
         self._phase = phase

@@ -30,23 +30,22 @@ class JobMetrics:
         """`now` gives seconds since 1970."""
         self._now = now
         self._heads = _blocks(_Families([], []), keep=2)
-        self._settled: dict[Key, tuple[EvalJobView, list[str]]] = {}
-        """What was rendered of jobs that have ended: it is the same at each scrape."""
+        self._ended: dict[Key, tuple[EvalJobView, bool, list[str]]] = {}
+        """What was rendered of jobs that have ended, and whether with their numbers: it is the same at each scrape."""
 
     def render(self, jobs: Mapping[Key, EvalJobView]) -> str:
         """All families, also those without series."""
         latest = self._now() - SETTLING
-        settled, parts = {}, []
+        ended, parts = {}, []
         for key, job in jobs.items():
-            if not job.has_ended or (job.ended or 0.0) > latest:
-                parts.append(_blocks(_Families([(key, job)], [(key, job)])))
-                continue
-            known = self._settled.get(key)
-            if known is None or known[0] is not job:
-                known = (job, _blocks(_Families([(key, job)], [])))
-            settled[key] = known
-            parts.append(known[1])
-        self._settled = settled
+            going = [] if job.has_ended and (job.ended or 0.0) <= latest else [(key, job)]
+            known = self._ended.get(key)
+            if known is None or known[0] is not job or known[1] != bool(going):
+                known = (job, bool(going), _blocks(_Families([(key, job)], going)))
+            if job.has_ended:
+                ended[key] = known
+            parts.append(known[2])
+        self._ended = ended
         return "".join(map("".join, zip(self._heads, *parts, strict=True)))
 
 

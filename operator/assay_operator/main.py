@@ -36,6 +36,21 @@ _SELECTOR = ",".join(f"{name}={value}" for name, value in OURS.items())
 log = logging.getLogger("assay.operator")
 
 
+class _NoDiff(kopf.DiffBaseStorage):
+    """Of what an object was before: nothing is kept, so kopf need not copy each object of each event to compare it."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
 @kopf.on.login()
 def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """The pod's service account, else the kubeconfig."""
@@ -46,6 +61,7 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Server-side selectors, bounded requests, and none of kopf's own writing."""
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiff()
     settings.scanning.disabled = True
     settings.watching.chunk_size = 100
     # Each object that was seen has a task for so long, and with it its last event.
@@ -103,7 +119,10 @@ async def serve(settings: Settings) -> None:
         with contextlib.suppress(RuntimeError):  # The loop has ended, and with it the interest in events.
             loop.call_soon_threadsafe(functools.partial(saw, event["object"], gone=event["type"] == "DELETED"))
 
-    async with kube.ApiClient() as client, aiohttp.ClientSession() as session:
+    configuration = kube.Configuration.get_default_copy()
+    # As for the watches: no proxy of the environment, which would be read, with ~/.netrc, at each call.
+    configuration.client_session_kwargs = {"trust_env": False}
+    async with kube.ApiClient(configuration) as client, aiohttp.ClientSession() as session:
         process = Process(settings, client, session)
         memo = kopf.Memo(process=process, tell=tell)
         deaf = asyncio.create_task(_watch(settings, memo))

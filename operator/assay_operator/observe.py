@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,13 +12,14 @@ from assay_api.evaljob import EvalJob
 from assay_api.reports import Planned, Reduced, read_report
 from assay_api.status import EvalJobStatus
 from assay_operator import baselines
-from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
+from assay_operator.api_server import EVALJOBS, JOBS, NAMESPACES, PODS, WORKLOADS, ApiError, ApiServer, Json
 from assay_operator.baselines import Baselines
+from assay_operator.complaints import Complaints
 from assay_operator.conditions import Kind, find, is_true
 from assay_operator.decide import has_ended
-from assay_operator.diagnose import QUIET_SECONDS, is_silent
 from assay_operator.names import JOB_UID, STEP, Step, child_name
 from assay_operator.observed import Observed
+from assay_operator.pace import poll_seconds
 from assay_operator.progress import Scraper
 from assay_operator.views import JobView, PodView, WorkloadView, job_view, pod_view, workload_view
 from assay_operator.watched import Watched, in_order
@@ -39,8 +38,8 @@ class Unreadable:
 class Observer:
     """Reads what a decision is made from."""
 
-    def __init__(self, api: ApiServer, watched: Watched, scraper: Scraper, now: Callable[[], datetime]) -> None:
-        self._api, self._watched, self._scraper, self._now = api, watched, scraper, now
+    def __init__(self, api: ApiServer, watched: Watched, scraper: Scraper, complaints: Complaints) -> None:
+        self._api, self._watched, self._scraper, self._complaints = api, watched, scraper, complaints
 
     async def observe(self, raw: Json) -> Observed | Unreadable:
         """Everything about the live EvalJob `raw`.
@@ -67,6 +66,7 @@ class Observer:
             runtime=self._watched.runtime_named(job.spec.runtime_ref.name),
             jobs=self._watched.jobs_of(meta["uid"]),
             pods=self._watched.pods_of(meta["uid"]),
+            poll_seconds=poll_seconds(self._watched.going),
         )
         if await self._namespace_ends(seen):
             return replace(seen, namespace_ends=True)
@@ -79,11 +79,9 @@ class Observer:
             seen,
             jobs=jobs,
             pods=pods,
-            complaints=await complaints(
-                self._api,
+            complaints=await self._complaints.about(
                 job.metadata.namespace,
                 [(child, replace(seen, jobs=jobs, pods=pods).of(step)) for step, child in jobs.items()],
-                self._now(),
             ),
             progress=await self._scraper.scrape(replace(seen, jobs=jobs, pods=pods).of(Step.WORK))
             if work and not work.finished
@@ -171,35 +169,3 @@ class Observer:
 def _untold(status: EvalJobStatus, step: Step) -> bool:
     """Whether the status has no word of a step yet."""
     return find(status.conditions, _CONDITIONS[step]) is None
-
-
-async def complaints(
-    api: ApiServer, namespace: str, children: Sequence[tuple[JobView, tuple[PodView, ...]]], now: datetime
-) -> Mapping[str, str]:
-    """uid of a pod or Job → the last warning event about it, of those whose status does not say why they do not start.
-
-    Args:
-        children: Jobs with their pods.
-    """
-    silent = [pod.uid for _, pods in children for pod in pods if is_silent(pod, now)][:4]
-    empty = [
-        job.uid
-        for job, pods in children
-        if not (job.finished or job.suspended or job.deleting)
-        and job.active == 0
-        and not pods
-        and job.created is not None
-        and (now - job.created).total_seconds() > QUIET_SECONDS
-    ]
-    found = {}
-    for uid in (*silent, *empty):
-        listing = await api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid},type=Warning")
-        # What the scheduler said before it found a node is no reason any more: a pod that waits for one says so itself.
-        events = [item for item in listing.items if item.get("reason") != "FailedScheduling"]
-        if events:
-            found[uid] = str(max(events, key=_last_seen).get("message", ""))
-    return found
-
-
-def _last_seen(event: Mapping[str, Any]) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")

@@ -10,6 +10,7 @@ from assay_api.runtime import ClusterEvalRuntime
 from assay_api.status import EvalJobStatus, ProgressStatus
 from assay_operator.baselines import Baselines
 from assay_operator.names import FINALIZER, Step
+from assay_operator.pace import poll_seconds
 from assay_operator.views import JobView, PodView, WorkloadView
 
 
@@ -35,6 +36,8 @@ class Observed:
     progress: ProgressStatus | None = None
     """As a worker told it, when one was asked."""
     workload: WorkloadView | None = None
+    poll_seconds: float = poll_seconds(0)
+    """When to look again at what sends no event."""
     baselines: Baselines = field(default_factory=dict)
     """EvalJobs that the gates name; looked at until the job is planned."""
 

@@ -19,11 +19,13 @@ from kubernetes.aio.client import ApiClient
 
 from assay_operator.api_server import EVALJOBS, JOBS, PODS, RUNTIMES, ApiError, ApiServer, Resource
 from assay_operator.apply import Applier
+from assay_operator.complaints import Complaints
 from assay_operator.controller import Controller
 from assay_operator.lease import Leadership
 from assay_operator.metrics import Metrics
 from assay_operator.names import MANAGED_BY, OURS
 from assay_operator.observe import Observer
+from assay_operator.pace import gathered_seconds
 from assay_operator.progress import Scraper
 from assay_operator.schedules.keeper import Schedules
 from assay_operator.settings import Settings
@@ -37,8 +39,6 @@ _RECONCILE_SECONDS = 120.0
 _PATIENT = 4
 """Every so many of the workers look at what can wait too: under load the others' calls are not slowed down by it, and looks
 that wait become one."""
-_GATHERED_SECONDS = 2.0
-"""For how long news that decide nothing are gathered: a pod that starts is told of half a dozen times."""
 
 log = logging.getLogger("assay.operator")
 
@@ -56,15 +56,16 @@ class Process:
         self._queue: WorkQueue[Key] = WorkQueue(random, time.monotonic, self.metrics.taken)
         self._leadership = Leadership(self._api, settings.lease_namespace, settings.lease_name, settings.identity, _now)
         self._ready = asyncio.Event()
+        complaints = Complaints(self._api, _now, time.monotonic)
         self._controller = Controller(
             self._api,
             self._watched,
-            Observer(self._api, self._watched, Scraper(session, random), _now),
+            Observer(self._api, self._watched, Scraper(session, random), complaints),
             Applier(self._api),
             now=_now,
             identity=settings.identity,
         )
-        self._schedules = Schedules(self._api, self._watched.runtime_named, settings, _now)
+        self._schedules = Schedules(self._api, self._watched.runtime_named, complaints, settings, _now)
 
     def saw_evalschedule(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of an EvalSchedule."""
@@ -100,7 +101,7 @@ class Process:
         if news.decides:
             self._queue.add(news.key, first=True)
         else:
-            self._queue.add_later(news.key, _GATHERED_SECONDS)
+            self._queue.add_later(news.key, gathered_seconds(self._watched.going))
 
     async def run(self) -> None:
         """Act as an operator until cancelled.
@@ -158,7 +159,7 @@ class Process:
                 log.exception("%s/%s: a defect; trying again", *key)
                 failed = True
             finally:
-                self._queue.done(key, failed=failed, again_in=again)
+                self._queue.done(key, failed=failed, again_in=again, undone=outcome == "conflict")
                 self.metrics.reconciled(outcome, time.monotonic() - started)
 
     async def _keep_comparing(self) -> None:

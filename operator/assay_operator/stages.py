@@ -21,9 +21,6 @@ from assay_operator.gates import note_of_gates, tell_gates
 from assay_operator.names import Step, input_digest, spec_digest
 from assay_operator.views import JobView, PodView
 
-POLL = 5.0
-"""Seconds between looks at a pod that does not start: its reasons come without an event of their own."""
-
 _HOPELESS = frozenset({"TooManyErrors", "Corrupt", "Incomplete"})
 """Failures, beside exit code 64, that another try cannot mend."""
 
@@ -42,7 +39,7 @@ def plan_stage(draft: Draft) -> bool:
     if job is not None and not job.deleting and _is_outdated(draft, job):
         draft.act(DeleteJob(job.name, job.uid))
         draft.conditions.set("Planned", "False", "SpecChanged", "The spec was changed; it is planned anew.")
-        draft.look_again(POLL)
+        draft.poll()
         return False
     report = _outcome(draft, Step.PLAN, job, Planned)
     if report is None or job is None:
@@ -128,7 +125,8 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         if job is None and not held:
             draft.act(CreateJob(step))
         draft.conditions.set(kind, "False", "Held" if held else "Starting")
-        draft.look_again(POLL) if not held else None
+        if not held:
+            draft.poll()
         return None
     pods = draft.seen.of(step)
     told = _last_word(pods, report)
@@ -163,7 +161,7 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         draft.note = draft.note or trouble_now.message
     else:
         draft.conditions.set(kind, "False", "Held" if draft.spec.suspend else "Running")
-    draft.look_again(POLL)
+    draft.poll()
     return None
 
 

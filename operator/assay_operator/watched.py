@@ -47,6 +47,8 @@ class Watched:
         self._uses: dict[Key, str] = {}
         self.seen: dict[Key, EvalJobView] = {}
         """Every EvalJob, for metrics."""
+        self._going: set[str] = set()
+        """uids of EvalJobs that have not ended."""
         self._jobs: dict[str, dict[Step, JobView]] = {}
         self._pods: dict[str, dict[str, PodView]] = {}
         self._told: dict[str, str] = {}
@@ -62,6 +64,7 @@ class Watched:
             self._evaljobs.pop(uid, None)
             self._uids.get(key, set()).discard(uid)
             self._asked.pop(uid, None)
+            self._going.discard(uid)
             self._uses.pop(key, None)
             self.seen.pop(key, None)
         else:
@@ -71,7 +74,8 @@ class Watched:
             self._evaljobs[uid] = key
             self._uids.setdefault(key, set()).add(uid)
             self._uses[key] = ((raw.get("spec") or {}).get("runtimeRef") or {}).get("name", "default")
-            self.seen[key] = evaljob_view(raw)
+            view = self.seen[key] = evaljob_view(raw)
+            self._going.discard(uid) if view.has_ended else self._going.add(uid)
             self._drop_what_is_over(uid)
             if not news:
                 return None
@@ -156,6 +160,11 @@ class Watched:
         ]
 
     @property
+    def going(self) -> int:
+        """How many EvalJobs have not ended."""
+        return len(self._going)
+
+    @property
     def has_children(self) -> bool:
         """Whether any Job or pod is kept."""
         return bool(self._jobs or self._pods)
@@ -165,6 +174,7 @@ class Watched:
         for uid in self._uids.pop(key, set()):
             self._evaljobs.pop(uid, None)
             self._asked.pop(uid, None)
+            self._going.discard(uid)
             self._told.pop(uid, None)
             self._behind.pop(uid, None)
             self._jobs.pop(uid, None)

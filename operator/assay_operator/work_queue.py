@@ -31,10 +31,12 @@ class WorkQueue(Generic[K]):
         self._rest: dict[K, float] = {}
         self._idle: deque[tuple[bool, asyncio.Future[None]]] = deque()
         """Who waits for a key, and whether only for one that comes first."""
-        self._busy: set[K] = set()
+        self._busy: dict[K, bool] = {}
+        """Keys under work, and whether they came first."""
         self._dirty: dict[K, bool] = {}
         """Keys under work that something asked for meanwhile, and whether they come first."""
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[asyncio.TimerHandle, bool]] = {}
+        """Keys that wait for their time, and whether they come first then."""
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
@@ -47,8 +49,9 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K, *, first: bool = False) -> None:
         """Have `key` reconciled soon, and `first` before all that are not; not twice when it is already waiting."""
-        if (timer := self._timers.pop(key, None)) is not None:
-            timer.cancel()
+        if (timed := self._timers.pop(key, None)) is not None:
+            timed[0].cancel()
+            first = first or timed[1]
         if key in self._busy:
             self._dirty[key] = first or self._dirty.get(key, False)
             return
@@ -58,18 +61,19 @@ class WorkQueue(Generic[K]):
         (self._first if first else self._rest)[key] = since
         self._wake(first=first)
 
-    def add_later(self, key: K, seconds: float) -> None:
-        """Have `key` reconciled after so long, or earlier if something asks for it."""
+    def add_later(self, key: K, seconds: float, *, first: bool = False) -> None:
+        """Have `key` reconciled after so long, or earlier if something asks for it, and then `first` if it was to be."""
         if key in self._first or key in self._rest or key in self._dirty:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
-        before = self._timers.get(key)
+        before, was_first = self._timers.get(key, (None, False))
+        if before is not None and before.when() <= due:
+            self._timers[key] = (before, first or was_first)
+            return
         if before is not None:
-            if before.when() <= due:
-                return
             before.cancel()
-        self._timers[key] = loop.call_at(due, self._ring, key)
+        self._timers[key] = (loop.call_at(due, self._ring, key), first or was_first)
 
     async def take(self, *, only_first: bool = False) -> K:
         """The next key, or the next that comes first; it must be given back with `done`."""
@@ -79,26 +83,27 @@ class WorkQueue(Generic[K]):
             await asleep
         waiting = self._first or self._rest
         key = next(iter(waiting))
+        self._busy[key] = key in self._first
         self._on_take(self._clock() - waiting.pop(key))
-        self._busy.add(key)
         if self._rest:
             # Whoever was woken for it may have got one that comes first.
             self._wake(first=False)
         return key
 
-    def done(self, key: K, *, failed: bool = False, again_in: float | None = None) -> None:
-        """Give `key` back: it failed and is tried again after a pause, or wants another look after `again_in` seconds."""
-        self._busy.discard(key)
+    def done(self, key: K, *, failed: bool = False, again_in: float | None = None, undone: bool = False) -> None:
+        """Give `key` back: it failed and is tried again after a pause, or wants another look after `again_in` seconds. That look
+        comes first, if this one did, when it failed or what was due is `undone`."""
+        came_first = self._busy.pop(key)
         if failed:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            self._dirty.pop(key, None)
-            self.add_later(key, self._backoff(failures))
+            first = self._dirty.pop(key, False) or came_first
+            self.add_later(key, self._backoff(failures), first=first)
             return
         self._failures.pop(key, None)
         if key in self._dirty:
             self.add(key, first=self._dirty.pop(key))
         elif again_in is not None:
-            self.add_later(key, again_in)
+            self.add_later(key, again_in, first=undone and came_first)
 
     def _wake(self, *, first: bool) -> None:
         """Wake somebody for a key; one that comes first is left to those that take no other, if they have time."""
@@ -115,5 +120,4 @@ class WorkQueue(Generic[K]):
         return longest * (0.5 + self._random.random() / 2)
 
     def _ring(self, key: K) -> None:
-        self._timers.pop(key, None)
         self.add(key)

@@ -19,7 +19,6 @@ from assay_operator.diagnose import (
 from assay_operator.draft import Draft
 from assay_operator.lost import at_work, lost_workers, workers_wanted
 from assay_operator.names import Step, template_digest
-from assay_operator.stages import POLL
 from assay_operator.views import JobView, PodView
 
 _NEWS_SECONDS = 15
@@ -40,7 +39,7 @@ def work_stage(draft: Draft) -> bool:
             draft.act(CreateJob(Step.WORK))
         draft.conditions.set("Running", "False", "Held" if held else "Starting")
         if not held:
-            draft.look_again(POLL)
+            draft.poll()
         return False
     if job.complete:
         return _all_committed(draft)
@@ -138,7 +137,7 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.conditions.set("Running", "False", "Suspended")
         if running:
             draft.note = draft.note or f"{running} workers finish what they hold."
-        draft.look_again(POLL)
+        draft.poll()
         return
     trouble, _ = what_hinders(job, pods, draft.seen.complaints, draft.now)
     waiting = max(0, draft.spec.replicas - running)
@@ -172,14 +171,14 @@ def _tell(draft: Draft, job: JobView) -> None:
         draft.conditions.set("Running", "False", "WorkersLost", draft.note)
     else:
         draft.conditions.set("Running", "False", "Starting")
-    draft.look_again(POLL)
+    draft.poll()
 
 
 def _tell_of_servers(draft: Draft, trouble: Trouble) -> None:
     """Workers run, and none of them has a server to ask."""
     draft.note = draft.note or trouble.message
     draft.conditions.set("Running", "False", trouble.reason, trouble.message)
-    draft.look_again(POLL)
+    draft.poll()
 
 
 def _of_the_lost(draft: Draft, lost: int) -> str:

@@ -63,7 +63,8 @@ class DoomedOperator:
         self._methods = WRITES if writes else WRITES | {"GET"}
         self.calls: list[Call] = []
         """Calls after which an operator died."""
-        self._phase = ""
+        self.phase = ""
+        """Of the EvalJob that is there, as last written."""
         self._process: subprocess.Popen[bytes] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -156,7 +157,7 @@ class DoomedOperator:
                 await answer.read()
                 self._process.kill()
             if request.path.endswith("/status") and answer.status < 300:
-                self._phase = json.loads(body)["status"]["phase"]
+                self.phase = json.loads(body)["status"]["phase"]
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
             response = web.StreamResponse(status=answer.status, headers=kept)
             with suppress(ConnectionError):
@@ -172,7 +173,7 @@ class DoomedOperator:
             or request.method not in self._methods
         ):
             return False
-        call = Call.of(self._phase, request.method, request.path)
+        call = Call.of(self.phase, request.method, request.path)
         if call in self.calls:
             return False
         self.calls.append(call)

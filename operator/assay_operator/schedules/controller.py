@@ -15,9 +15,9 @@ from assay_api.runtime import ClusterEvalRuntime
 from assay_api.schedule_status import EvalScheduleStatus
 from assay_operator.api_server import EVALJOBS, EVALSCHEDULES, EVENTS, JOBS, PODS, ApiError, ApiServer, Json
 from assay_operator.apply import status_body
+from assay_operator.complaints import Complaints
 from assay_operator.controller import Outcome
 from assay_operator.names import MANAGER, STEP
-from assay_operator.observe import complaints
 from assay_operator.schedules.decide import decide
 from assay_operator.schedules.draft import (
     Action,
@@ -57,11 +57,13 @@ class ScheduleController:
         self,
         api: ApiServer,
         runtime_named: Callable[[str], ClusterEvalRuntime | None],
+        complaints: Complaints,
         *,
         now: Callable[[], datetime],
         identity: str,
     ) -> None:
-        self._api, self._runtime_named, self._now, self._identity = api, runtime_named, now, identity
+        self._api, self._runtime_named, self._complaints = api, runtime_named, complaints
+        self._now, self._identity = now, identity
 
     async def reconcile(self, key: Key) -> Outcome:
         """Look at the EvalSchedule at `key` and do what is due.
@@ -136,7 +138,7 @@ class ScheduleController:
         job = job_view(raw)
         listing = await self._api.list(PODS, namespace, labels=f"{SCHEDULE_UID}={uid},{STEP}={WATCH}")
         pods = in_order(pod for pod in map(pod_view, listing.items) if pod.owner == job.uid)
-        return job, pods, await complaints(self._api, namespace, [(job, pods)], self._now())
+        return job, pods, await self._complaints.about(namespace, [(job, pods)])
 
     async def _do(self, seen: Seen, action: Action) -> None:
         namespace, what = seen.schedule.metadata.namespace, seen.schedule.spec.watch

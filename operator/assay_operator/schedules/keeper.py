@@ -15,6 +15,7 @@ from typing import Any
 
 from assay_api.runtime import ClusterEvalRuntime
 from assay_operator.api_server import EVALSCHEDULES, ApiError, ApiServer
+from assay_operator.complaints import Complaints
 from assay_operator.schedules.controller import ScheduleController
 from assay_operator.schedules.names import SCHEDULE_UID
 from assay_operator.settings import Settings
@@ -36,12 +37,13 @@ class Schedules:
         self,
         api: ApiServer,
         runtime_named: Callable[[str], ClusterEvalRuntime | None],
+        complaints: Complaints,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
         self._api, self._settings = api, settings
         self._queue: WorkQueue[Key] = WorkQueue(SystemRandom(), time.monotonic)
-        self._controller = ScheduleController(api, runtime_named, now=now, identity=settings.identity)
+        self._controller = ScheduleController(api, runtime_named, complaints, now=now, identity=settings.identity)
         self._keys: dict[str, Key] = {}
         self._asked: dict[str, tuple[Any, ...]] = {}
         """uid of a schedule → what of it is not the operator's own writing."""

@@ -3,6 +3,7 @@ end is written into its status, as a kubelet does."""
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from kubernetes.aio import config as kube_config
 
 from assay_api.reports import Landed, Watched
 from assay_operator.api_server import EVALJOBS, EVALSCHEDULES, EVENTS, JOBS, PODS, ApiServer
+from assay_operator.complaints import Complaints
 from assay_operator.schedules.controller import ScheduleController
 from assay_operator.schedules.names import SCHEDULE_UID
 from support.control_plane import runtime
@@ -30,9 +32,12 @@ def follow(served):
                 api = ApiServer(client)
                 await api.create(EVALSCHEDULES, {**manifest, "metadata": {**manifest["metadata"], "namespace": ns}})
                 late = {"by": timedelta()}
-                controller = ScheduleController(
-                    api, lambda name: runtime(), now=lambda: datetime.now(UTC) + late["by"], identity="test"
-                )
+
+                def now():
+                    return datetime.now(UTC) + late["by"]
+
+                complaints = Complaints(api, now, time.monotonic)
+                controller = ScheduleController(api, lambda name: runtime(), complaints, now=now, identity="test")
 
                 async def reconcile(**by):
                     late["by"] += timedelta(**by)

@@ -9,6 +9,7 @@ import pytest
 from assay_api.status import ProgressStatus
 from assay_operator.api_server import EVALJOBS, EVENTS, JOBS, NAMESPACES, ApiError, Listing
 from assay_operator.apply import Applier
+from assay_operator.complaints import Complaints
 from assay_operator.controller import Controller
 from assay_operator.names import JOB_UID, STEP, Step, child_name
 from assay_operator.observe import Observer
@@ -101,7 +102,7 @@ def reconcile(objects, watched, clock):
     def now():
         return datetime(2026, 1, 1, tzinfo=UTC)
 
-    observer = Observer(objects, watched, Scraper(), now)
+    observer = Observer(objects, watched, Scraper(), Complaints(objects, now, clock))
     controller = Controller(objects, watched, observer, Applier(objects), now=now, identity="me", clock=clock)
     return lambda: asyncio.run(controller.reconcile(KEY))
 

@@ -9,6 +9,7 @@ from assay_api.reports import GateWord
 from assay_operator.actions import CreateJob
 from assay_operator.api_server import EVALJOBS
 from assay_operator.baselines import BaselineJob, baseline_job
+from assay_operator.complaints import Complaints
 from assay_operator.conditions import find
 from assay_operator.names import MANIFEST, Step, spec_digest
 from assay_operator.observe import Observer
@@ -167,7 +168,7 @@ class Api:
 @pytest.mark.parametrize(("status", "asked"), [({}, [("research", "base")]), (running(), [])])
 def test_the_baseline_is_looked_at_until_the_job_is_planned(status, asked):
     api = Api(base=raw_evaljob(complete()))
-    observer = Observer(api, Watched(lambda: 0.0), None, lambda: START)
+    observer = Observer(api, Watched(lambda: 0.0), None, Complaints(api, lambda: START, lambda: 0.0))
     raw = evaljob(gates=[LEAST, DROP, DROP | {"name": "again"}]).model_dump(mode="json", exclude_none=True)
     seen = asyncio.run(observer.observe(raw | {"status": status}))
     assert api.asked == asked and seen.baselines == ({"base": DONE} if asked else {})

@@ -185,8 +185,19 @@ def test_a_look_at_everything_leaves_out_what_has_ended_with_all_its_jobs(watche
     assert watched.unfinished() == [KEY], "its records may have to go"
 
 
+def test_only_what_has_not_ended_counts_as_under_way(watched):
+    for name in ("a", "b", "c"):
+        watched.evaljob(evaljob(uid=name, name=name), gone=False)
+    ended = evaljob(uid="a", name="a")
+    ended["status"]["phase"] = "Complete"
+    watched.evaljob(ended, gone=False)
+    assert watched.going == 2
+    watched.evaljob(evaljob(uid="b", name="b"), gone=True)
+    assert watched.going == 1
+
+
 def test_a_forgotten_job_leaves_nothing_behind(watched):
     watched.evaljob(evaljob(), gone=False)
     watched.pod(child(Step.WORK), gone=False)
     watched.forget(KEY)
-    assert watched.unfinished() == [] and not watched.pods_of(UID) and not watched.seen
+    assert watched.going == 0 and watched.unfinished() == [] and not watched.pods_of(UID) and not watched.seen

@@ -156,3 +156,18 @@ def test_failures_are_counted_until_a_success_whatever_events_come_between():
         assert await nothing_comes(waiting, FIRST_BACKOFF)
 
     run(test)
+
+
+def test_what_came_first_and_failed_or_is_undone_comes_first_again():
+    async def test():
+        for ending in ({"failed": True}, {"again_in": 0.01, "undone": True}, {"again_in": 0.01}):
+            waiting = queue()
+            waiting.add("urgent", first=True)
+            assert await waiting.take() == "urgent"
+            waiting.done("urgent", **ending)
+            waiting.add("b")
+            await asyncio.sleep(FIRST_BACKOFF + 0.05)
+            first = "b" if ending == {"again_in": 0.01} else "urgent"
+            assert await waiting.take() == first
+
+    run(test)

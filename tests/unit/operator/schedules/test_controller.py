@@ -8,6 +8,7 @@ import pytest
 
 from assay_api.reports import Landed, Watched
 from assay_operator.api_server import EVALJOBS, EVALSCHEDULES, EVENTS, JOBS, PODS, ApiError, Listing
+from assay_operator.complaints import Complaints
 from assay_operator.names import STEP
 from assay_operator.schedules.controller import ScheduleController
 from assay_operator.schedules.names import SCHEDULE_UID, watcher_name
@@ -78,7 +79,10 @@ class Desk:
 
     def __init__(self, objects):
         self.objects, self.now = objects, datetime(2026, 1, 1, tzinfo=UTC)
-        self.controller = ScheduleController(objects, lambda name: runtime(), now=lambda: self.now, identity="me")
+        complaints = Complaints(objects, lambda: self.now, lambda: 0.0)
+        self.controller = ScheduleController(
+            objects, lambda name: runtime(), complaints, now=lambda: self.now, identity="me"
+        )
 
     def __call__(self, **later):
         self.now += timedelta(**later)

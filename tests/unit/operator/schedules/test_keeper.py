@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from assay_operator.api_server import Listing
+from assay_operator.complaints import Complaints
 from assay_operator.schedules.keeper import Schedules
 from assay_operator.schedules.names import SCHEDULE_UID
 from assay_operator.settings import Settings
@@ -24,12 +25,19 @@ class Silent:
         return Listing((), "1")
 
 
+def of(api):
+    def now():
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    return Schedules(api, lambda name: None, Complaints(api, now, lambda: 0.0), Settings(), now)
+
+
 def looked(*events):
     """How often the schedule was looked at after each event."""
     api, counts = Silent(), []
 
     async def run():
-        schedules = Schedules(api, lambda name: None, Settings(), lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        schedules = of(api)
         ready = asyncio.Event()
         ready.set()
         running = asyncio.create_task(schedules.run(ready))
@@ -83,7 +91,7 @@ def test_jobs_and_pods_of_watchers_are_its_own_and_all_others_are_not():
         lambda s: s.saw_child(mine),
         lambda s: s.saw_child(other),
     ) == [1, 1, 0]
-    schedules = Schedules(Silent(), lambda name: None, Settings(), lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    schedules = of(Silent())
     assert schedules.saw_child(mine) and not schedules.saw_child(other)
 
 
