@@ -26,11 +26,14 @@ from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
 from assay_operator.api_server import EVALJOBS, JOBS, PODS, ApiServer, Resource
+from assay_operator.apply import status_body
+from assay_operator.names import MANAGER
 
 ROOT = Path(__file__).parents[1]
 _NODES, _NAMESPACE, _METRICS, _HEALTH = 50, "scale", 19090, 18080
 _OURS = "app.kubernetes.io/managed-by=assay"
 _LIMITS = {"limit_latency_p99_s": 1.0, "limit_mb": 150, "limit_cores": 1.0, "limit_idle_cores": 0.02}
+_AT_ONCE = 20
 _SCRAPE_SECONDS = 15.0
 """As often as a Prometheus does, since a scrape is work too."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -81,12 +84,36 @@ class Usage:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument(
+        "--finished", type=int, default=0, help="EvalJobs that have ended before, copies of one that has"
+    )
     parser.add_argument("--rate", type=float, default=10.0, help="EvalJobs per second")
     parser.add_argument("--idle", type=float, default=120.0, help="seconds of rest that are measured at the end")
     options = parser.parse_args()
-    with _kwok(), _operator() as operator:
-        figures = asyncio.run(_measure(operator.pid, options.jobs, options.rate, options.idle))
-    print(json.dumps({"case": "scale", **figures}), flush=True)
+    with _kwok():
+        if options.finished:
+            with _operator() as operator:
+                asyncio.run(_measure(operator.pid, 1, options.rate, 0.0))
+            asyncio.run(_fill(options.finished))
+        with _operator() as operator:
+            figures = asyncio.run(_measure(operator.pid, options.jobs, options.rate, options.idle))
+    print(json.dumps({"case": "scale", "finished": options.finished, **figures}), flush=True)
+
+
+async def _fill(count: int) -> None:
+    """Make so many copies of an EvalJob that has ended, while no operator looks."""
+    await kube_config.load_kube_config()
+    async with kube.ApiClient() as client:
+        api = ApiServer(client)
+        (done, *_) = (await api.list(EVALJOBS, _NAMESPACE)).items
+
+        async def copy(number: int) -> None:
+            made = await api.create(EVALJOBS, _evaljob(f"finished-{number}"))
+            body = status_body(made, done["status"])
+            await api.apply(EVALJOBS, body, manager=MANAGER, subresource="status")
+
+        for start in range(0, count, _AT_ONCE):
+            await asyncio.gather(*(copy(number) for number in range(start, min(count, start + _AT_ONCE))))
 
 
 async def _measure(pid: int, jobs: int, rate: float, idle: float) -> dict[str, object]:

@@ -36,8 +36,8 @@ STALE_SECONDS = 180.0
 """A watch that owes a change for longer than this makes the operator unhealthy."""
 _COMPARE_EVERY = 60.0
 _RECONCILE_SECONDS = 120.0
-_PATIENT = 4
-"""Every so many of the workers look at what can wait too: under load the others' calls are not slowed down by it, and looks
+_PATIENT = 8
+"""One in so many of the workers looks at what can wait too: under load the others' calls are not slowed down by it, and looks
 that wait become one."""
 
 log = logging.getLogger("assay.operator")

@@ -21,7 +21,7 @@ class Settings:
     health_port: int = 8080
     metrics_port: int = 9090
     log_level: str = "INFO"
-    workers: int = 16
+    workers: int = 32
     """Jobs that are reconciled at a time."""
     resync: float = 300.0
     """Between two looks at everything, whatever was seen."""

@@ -124,7 +124,7 @@ def _outcome(draft: Draft, step: Step, job: JobView | None, report: type[R]) -> 
         held = draft.refused or draft.spec.suspend
         if job is None and not held:
             draft.act(CreateJob(step))
-        draft.conditions.set(kind, "False", "Held" if held else "Starting")
+        draft.conditions.set(kind, "False", "Held" if held else "Running")
         if not held:
             draft.poll()
         return None

@@ -8,7 +8,7 @@ only those children are kept that have not, so that thousands of finished ones c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,13 @@ from assay_operator.views import JobView, PodView, job_view, pod_view
 Key = tuple[str, str]
 """Namespace and name of an EvalJob."""
 _POD_ENDED = frozenset({"Succeeded", "Failed"})
+_STARTS = frozenset({None, "ContainerCreating", "PodInitializing"})
+"""What a container that starts waits for."""
+_PAST: Mapping[str, frozenset[str]] = {
+    "Running": frozenset({Step.PLAN}),
+    "Reducing": frozenset({Step.PLAN, Step.WORK}),
+}
+"""Steps that are over in each phase."""
 Raw = Mapping[str, Any]
 
 
@@ -115,7 +122,8 @@ class Watched:
         # A plan is in its pod's last word, which comes first.
         planned = step == Step.PLAN and after is not None and after.complete
         over = after is None or after.finished
-        return self._news(uid, decides=ends and not planned, over=over) if after != before else None
+        news = after != before if step == Step.WORK else _job_tells(after) != _job_tells(before)
+        return self._news(uid, Step(step), decides=ends and not planned, over=over) if news else None
 
     def pod(self, raw: Raw, *, gone: bool) -> News | None:
         """Take in a pod's event; None when its EvalJob is not known, or it says nothing new."""
@@ -130,13 +138,19 @@ class Watched:
         over = after is None or after.phase in _POD_ENDED
         # How the others' pods end, their Jobs say.
         planned = over and view.step == Step.PLAN
-        return self._news(view.job_uid, decides=planned, over=over) if after != before else None
+        news = after != before if view.step == Step.WORK else _pod_tells(after) != _pod_tells(before)
+        return self._news(view.job_uid, view.step, decides=planned, over=over) if news else None
 
-    def _news(self, uid: str, *, decides: bool, over: bool) -> News | None:
+    def _news(self, uid: str, step: str, *, decides: bool, over: bool) -> News | None:
         key = self._evaljobs.get(uid)
-        if key is None or (over and self._has_ended(uid) and self._asked[uid][1] is None):
-            # Nothing comes of what ends after its EvalJob has, unless that waits to be removed.
+        if key is None:
             return None
+        if self._asked[uid][1] is None:
+            # Nothing comes of what ends after its EvalJob has, unless that waits to be removed.
+            if over and self._has_ended(uid):
+                return None
+            if not decides and step in _PAST.get(self.seen[key].phase, ()):
+                return None
         return News(key, decides)
 
     def runtime_named(self, name: str) -> ClusterEvalRuntime | None:
@@ -242,6 +256,21 @@ class Watched:
             self._told.pop(uid, None)
         else:
             self._told[uid] = meta.get("resourceVersion", "")
+
+
+def _job_tells(job: JobView | None) -> JobView | None:
+    """Of the Job of a single pod what is to be told: not how many pods it counts."""
+    return replace(job, active=0, succeeded=0) if job else None
+
+
+def _pod_tells(pod: PodView | None) -> tuple[object, ...]:
+    """Of a single pod what is to be told: how it ended, or what hinders it, and not that it starts and runs."""
+    if pod is None:
+        return ()
+    waits = () if pod.waiting in _STARTS else (pod.waiting, pod.waiting_message)
+    ended = (pod.phase, pod.exit_code, pod.message) if pod.phase in _POD_ENDED else ()
+    found = (waits, ended, pod.unschedulable, pod.stranded, pod.unreachable, pod.deleting, pod.disrupted)
+    return found if any(found) else ()
 
 
 def in_order(pods: Iterable[PodView]) -> tuple[PodView, ...]:

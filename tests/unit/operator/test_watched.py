@@ -28,9 +28,9 @@ def watched(clock):
     return Watched(clock)
 
 
-def evaljob(version="5", uid=UID, name="job", runtime="default"):
+def evaljob(version="5", uid=UID, name="job", runtime="default", phase="Running"):
     meta = {"namespace": "research", "name": name, "uid": uid, "resourceVersion": version}
-    return {"metadata": meta, "spec": {"runtimeRef": {"name": runtime}}, "status": {"phase": "Running"}}
+    return {"metadata": meta, "spec": {"runtimeRef": {"name": runtime}}, "status": {"phase": phase}}
 
 
 def child(step, created="2026-01-01T00:00:00Z", **status):
@@ -46,10 +46,11 @@ def runtime(name="default", images=None):
 def test_children_belong_to_their_evaljob_by_label(watched):
     assert watched.job(child(Step.PLAN), gone=False) is None, "its EvalJob has not been seen yet"
     watched.evaljob(evaljob(), gone=False)
-    assert watched.job(child(Step.PLAN, active=1), gone=False) == News(KEY, decides=False)
+    assert watched.job(child(Step.WORK, active=1), gone=False) == News(KEY, decides=False)
     assert watched.pod(child(Step.WORK, phase="Running"), gone=False) == News(KEY, decides=False)
-    assert list(watched.jobs_of(UID)) == [Step.PLAN] and watched.pods_of(UID)[0].phase == "Running"
+    assert list(watched.jobs_of(UID)) == [Step.PLAN, Step.WORK] and watched.pods_of(UID)[0].phase == "Running"
     watched.job(child(Step.PLAN), gone=True)
+    watched.job(child(Step.WORK), gone=True)
     watched.pod(child(Step.WORK), gone=True)
     assert not watched.jobs_of(UID) and not watched.pods_of(UID)
 
@@ -57,10 +58,9 @@ def test_children_belong_to_their_evaljob_by_label(watched):
 def test_what_the_next_step_waits_for_is_told_from_what_only_explains(watched):
     done = {"conditions": [{"type": "Complete", "status": "True"}]}
     lost = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
-    watched.evaljob(evaljob(), gone=False)
+    watched.evaljob(evaljob(phase="Planning"), gone=False)
     decides = []
     for saw, step, status in (
-        (watched.pod, Step.PLAN, {"phase": "Running"}),
         (watched.pod, Step.PLAN, {"phase": "Succeeded"}),
         (watched.job, Step.PLAN, done),
         (watched.pod, Step.WORK, {"phase": "Succeeded"}),
@@ -73,8 +73,39 @@ def test_what_the_next_step_waits_for_is_told_from_what_only_explains(watched):
         news = saw(child(step, **status), gone=False)
         decides.append(news.decides)
         assert saw(child(step, **status), gone=False) is None, "the same once more"
-    assert decides == [False, True, False, False, False, True, False, True, True]
+    assert decides == [True, False, False, False, True, False, True, True]
     assert watched.job(child(Step.WORK), gone=True) == News(KEY, decides=True)
+
+
+def test_that_a_single_pod_starts_and_runs_is_no_news_and_what_hinders_it_is(watched):
+    watched.evaljob(evaljob(phase="Reducing"), gone=False)
+
+    def news(**status):
+        return watched.pod(child(Step.REDUCE, **status), gone=False)
+
+    def container(**state):
+        return {"containerStatuses": [{"name": "runner", "state": state}]}
+
+    assert watched.job(child(Step.REDUCE), gone=False), "there is one"
+    assert watched.job(child(Step.REDUCE, active=1), gone=False) is None
+    assert news(phase="Pending") is None
+    assert news(phase="Pending", **container(waiting={"reason": "ContainerCreating"})) is None
+    assert news(phase="Pending", **container(waiting={"reason": "ImagePullBackOff"})) == News(KEY, decides=False)
+    assert news(phase="Running", podIP="10.0.0.1", **container(running={})) == News(KEY, decides=False), "no more"
+    assert news(phase="Running", podIP="10.0.0.2", **container(running={})) is None
+    assert news(phase="Failed", **container(terminated={"exitCode": 1})) == News(KEY, decides=False)
+
+
+def test_news_of_a_step_that_is_over_are_none_unless_the_job_goes(watched):
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    watched.evaljob(evaljob(phase="Reducing"), gone=False)
+    watched.job(child(Step.WORK, **done), gone=False)
+    assert watched.job(child(Step.WORK, succeeded=2, **done), gone=False) is None
+    assert watched.pod(child(Step.WORK, phase="Succeeded"), gone=False) is None
+    going = evaljob(phase="Reducing")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    watched.evaljob(going, gone=False)
+    assert watched.pod(child(Step.WORK, phase="Succeeded"), gone=True) == News(KEY, decides=False)
 
 
 def test_what_ends_after_its_evaljob_is_no_news_unless_that_is_to_be_removed(watched):
