@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _POLL, _GATHERED = 5.0, 2.0
 _LOOKS_PER_SECOND = 10.0
-_NEWS_PER_LOOK = 5.0
+_NEWS_PER_LOOK = 2.0
 
 
 def poll_seconds(going: int) -> float:

@@ -268,8 +268,9 @@ def _pod_tells(pod: PodView | None) -> tuple[object, ...]:
     if pod is None:
         return ()
     waits = () if pod.waiting in _STARTS else (pod.waiting, pod.waiting_message)
-    ended = (pod.phase, pod.exit_code, pod.message) if pod.phase in _POD_ENDED else ()
-    found = (waits, ended, pod.unschedulable, pod.stranded, pod.unreachable, pod.deleting, pod.disrupted)
+    if pod.phase in _POD_ENDED:
+        return (pod.phase, pod.exit_code, pod.message)
+    found = (waits, pod.unschedulable, pod.stranded, pod.unreachable, pod.deleting, pod.disrupted)
     return found if any(found) else ()
 
 
