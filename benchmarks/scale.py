@@ -161,6 +161,7 @@ async def _measure(pid: int, jobs: int, rate: float, idle: float) -> dict[str, o
             "planned_to_worker_s": _percentiles(times.planned, times.worker),
             "cores": round(busy, 3),
             "peak_mb": round(usage.peak_mb, 1),
+            "idle_mb": round(usage.mb(), 1),
             "idle_cores": round(usage.cores(), 4),
             "idle_seconds": idle,
             "status_writes_per_job": round(writes / jobs, 2),

@@ -6,6 +6,8 @@ its model and what came out: the number of series of thousands of finished jobs 
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -30,8 +32,8 @@ class JobMetrics:
         """`now` gives seconds since 1970."""
         self._now = now
         self._heads = _blocks(_Families([], []), keep=2)
-        self._ended: dict[Key, tuple[EvalJobView, bool, list[str]]] = {}
-        """What was rendered of jobs that have ended, and whether with their numbers: it is the same at each scrape."""
+        self._ended: dict[Key, tuple[EvalJobView, bool, bytes]] = {}
+        """What was rendered of jobs that have ended, packed, and whether with their numbers: it is the same at each scrape."""
 
     def render(self, jobs: Mapping[Key, EvalJobView]) -> str:
         """All families, also those without series."""
@@ -40,11 +42,13 @@ class JobMetrics:
         for key, job in jobs.items():
             going = [] if job.has_ended and (job.ended or 0.0) <= latest else [(key, job)]
             known = self._ended.get(key)
-            if known is None or known[0] is not job or known[1] != bool(going):
-                known = (job, bool(going), _blocks(_Families([(key, job)], going)))
-            if job.has_ended:
+            if known is not None and known[0] is job and known[1] == bool(going):
                 ended[key] = known
-            parts.append(known[2])
+                parts.append(_unpacked(known[2]))
+                continue
+            parts.append(_blocks(_Families([(key, job)], going)))
+            if job.has_ended:
+                ended[key] = (job, bool(going), _packed(parts[-1]))
         self._ended = ended
         return "".join(map("".join, zip(self._heads, *parts, strict=True)))
 
@@ -76,6 +80,16 @@ def _blocks(families: _Families, keep: int = 0) -> list[str]:
     parts = f"\n{generate_latest(registry).decode()}".split("\n# HELP ")[1:]
     lines = [f"# HELP {part}".removesuffix("\n").split("\n") for part in parts]
     return ["".join(f"{line}\n" for line in (*block[:keep], *block[2:])) for block in lines]
+
+
+def _packed(blocks: list[str]) -> bytes:
+    """A tenth of the memory: names and labels come again and again."""
+    return zlib.compress(json.dumps(blocks).encode(), 1)
+
+
+def _unpacked(packed: bytes) -> list[str]:
+    blocks: list[str] = json.loads(zlib.decompress(packed))
+    return blocks
 
 
 def _family(name: str, documentation: str, label: str | None, rows: _Rows) -> Metric:
