@@ -183,7 +183,7 @@ def _tell_of_servers(draft: Draft, trouble: Trouble) -> None:
 
 def _of_the_lost(draft: Draft, lost: int) -> str:
     who = "A worker is" if lost == 1 else f"{lost} workers are"
-    then = "their quota is kept for them" if draft.spec.queue_name is not None else "others stand in"
+    then = "the quota is kept" if draft.spec.queue_name is not None else "others stand in"
     return f"{who} lost with a node that does not answer; {then}."
 
 

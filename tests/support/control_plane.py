@@ -280,3 +280,14 @@ class World:
 
     def _drop_pods(self, step: Step) -> None:
         self.pods = {name: pod for name, pod in self.pods.items() if pod.step != step}
+
+
+def running() -> World:
+    """A job whose workers run."""
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    world.reconcile()
+    return world

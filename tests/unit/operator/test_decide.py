@@ -11,20 +11,10 @@ from assay_operator.decide import decide
 from assay_operator.names import Step
 from assay_operator.summary import shortened
 from assay_operator.views import ServerView, WorkloadView
-from support.control_plane import PLAN, RESULTS, START, World, ended, evaljob, planned, runtime
+from support.control_plane import PLAN, RESULTS, START, World, ended, evaljob, planned, running, runtime
 
 DATA = {"volumes": [{"name": "d", "emptyDir": {}}], "volumeMounts": [{"name": "d", "mountPath": "/data"}]}
 SERVED = {"backend": "openai", "name": "m", "server": {"name": "sglang", "args": ["--tp", "2", "--host=0.0.0.0"]}}
-
-
-def running() -> World:
-    world = World()
-    world.reconcile()
-    world.finish(Step.PLAN)
-    world.reconcile()
-    world.work()
-    world.reconcile()
-    return world
 
 
 def condition(world: World, kind: str):

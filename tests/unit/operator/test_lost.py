@@ -10,17 +10,7 @@ from assay_operator.conditions import find
 from assay_operator.lost import is_lost
 from assay_operator.names import Step
 from assay_operator.views import PodView, pod_view
-from support.control_plane import START, World
-
-
-def running() -> World:
-    world = World()
-    world.reconcile()
-    world.finish(Step.PLAN)
-    world.reconcile()
-    world.work()
-    world.reconcile()
-    return world
+from support.control_plane import START, World, running
 
 
 def strike(world: World, *indexes: str) -> list[str]:
