@@ -35,7 +35,7 @@ class JobMetrics:
         self._ended: dict[Key, tuple[EvalJobView, bool, bytes]] = {}
         """What was rendered of jobs that have ended, packed, and whether with their numbers: it is the same at each scrape."""
 
-    def render(self, jobs: Mapping[Key, EvalJobView]) -> str:
+    def render(self, jobs: Mapping[Key, EvalJobView]) -> bytes:
         """All families, also those without series."""
         latest = self._now() - SETTLING
         ended, parts = {}, []
@@ -50,7 +50,7 @@ class JobMetrics:
             if job.has_ended:
                 ended[key] = (job, bool(going), _packed(parts[-1]))
         self._ended = ended
-        return "".join(map("".join, zip(self._heads, *parts, strict=True)))
+        return b"".join("".join(family).encode() for family in zip(self._heads, *parts, strict=True))
 
 
 class _Families(Collector):

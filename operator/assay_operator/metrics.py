@@ -69,7 +69,7 @@ class Metrics:
             found = Count(job.phase for job in jobs.values())
             for phase in PHASES:
                 self._phases.labels(phase).set(found[phase])
-            return generate_latest(self.registry) + self._jobs.render(jobs if leads else {}).encode()
+            return generate_latest(self.registry) + self._jobs.render(jobs if leads else {})
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"assay_operator_{name}", documentation, labels, registry=self.registry)
