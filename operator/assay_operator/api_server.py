@@ -96,6 +96,13 @@ class ApiServer:
     ) -> None:
         """`on_call` is told of every call."""
         self._client, self._on_call, self._clock = client, on_call, clock
+        self._silent = clock()
+        """When a call was last left without an answer, or this process began."""
+
+    @property
+    def answering(self) -> float:
+        """For how many seconds, as far as this process knows, every call has been answered."""
+        return self._clock() - self._silent
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json | None:
         """The object, or None when there is none."""
@@ -209,6 +216,8 @@ class ApiServer:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, type(error).__name__, str(error) or "no answer") from error
         finally:
+            if status == 0:
+                self._silent = self._clock()
             self._on_call(verb, resource.plural, status, self._clock() - started)
         if not 200 <= status < 300:
             raise _refusal(status, response.reason or "", data)

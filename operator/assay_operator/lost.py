@@ -15,6 +15,8 @@ from assay_operator.names import Step
 from assay_operator.observed import Observed
 from assay_operator.views import PodView
 
+_SETTLED_SECONDS = 60.0
+"""For how long the API server must have answered before a silent node counts as dead."""
 _OVERDUE_SECONDS = 10.0
 """How long after its time a pod that is being removed may still be there before it is taken for lost."""
 
@@ -42,13 +44,15 @@ def workers_wanted(seen: Observed, spec: EvalJobSpec, now: datetime) -> int:
     """How many indexes the work Job should have: as many as asked for, and one more for each worker that is lost.
 
     One that stands in goes when the one that it stands in for runs again, not before. A Job that is queued has a quota for
-    so many, and gets none.
+    so many, and gets none. After a failure of the API server, to which no node could tell that it lives, nobody new stands in
+    until all have had the time to.
     """
     asked = spec.replicas
     if spec.suspend or spec.queue_name is not None:
         return asked
-    pods = seen.of(Step.WORK)
+    pods, job = seen.of(Step.WORK), seen.jobs[Step.WORK]
     working = {int(pod.index) for pod in pods if pod.index is not None and at_work(pod, now)}
     standing_in = len([index for index in working if index >= asked])
     missing = asked - len([index for index in working if index < asked])
-    return asked + max(lost_workers(seen, now), min(missing, standing_in))
+    wanted = asked + max(lost_workers(seen, now), min(missing, standing_in))
+    return wanted if seen.answering >= _SETTLED_SECONDS else min(wanted, max(asked, job.parallelism))

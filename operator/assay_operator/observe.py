@@ -67,6 +67,7 @@ class Observer:
             jobs=self._watched.jobs_of(meta["uid"]),
             pods=self._watched.pods_of(meta["uid"]),
             poll_seconds=poll_seconds(self._watched.going),
+            answering=self._api.answering,
         )
         if await self._namespace_ends(seen):
             return replace(seen, namespace_ends=True)

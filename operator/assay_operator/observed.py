@@ -31,6 +31,8 @@ class Observed:
     runtime: ClusterEvalRuntime | None = None
     jobs: Mapping[Step, JobView] = field(default_factory=dict)
     pods: tuple[PodView, ...] = ()
+    answering: float = float("inf")
+    """For how many seconds the API server has answered every call of this operator."""
     complaints: Mapping[str, str] = field(default_factory=dict)
     """uid of a pod or Job → the last warning event about it, where its status says nothing."""
     progress: ProgressStatus | None = None

@@ -183,7 +183,8 @@ def _tell_of_servers(draft: Draft, trouble: Trouble) -> None:
 
 def _of_the_lost(draft: Draft, lost: int) -> str:
     who = "A worker is" if lost == 1 else f"{lost} workers are"
-    then = "the quota is kept" if draft.spec.queue_name is not None else "others stand in"
+    stood_in = workers_wanted(draft.seen, draft.spec, draft.now) > draft.spec.replicas
+    then = "others stand in" if stood_in else "the node is waited for"
     return f"{who} lost with a node that does not answer; {then}."
 
 

@@ -101,6 +101,7 @@ class World:
     workload: WorkloadView | None = None
     baselines: dict[str, BaselineJob] = field(default_factory=dict)
     now: datetime = START
+    answering: float = float("inf")
     made: list[Step] = field(default_factory=list)
     """Jobs that were really created, in order."""
     _serial: int = 0
@@ -121,6 +122,7 @@ class World:
             jobs=dict(self.jobs),
             pods=tuple(self.pods.values()),
             workload=self.workload,
+            answering=self.answering,
             baselines=dict(self.baselines),
         )
         return seen, self.version

@@ -83,13 +83,18 @@ def test_a_refusal_says_why(with_api):
     with_api(test)
 
 
-def test_what_does_not_answer_is_an_error_with_status_0():
+def test_what_does_not_answer_is_an_error_with_status_0_and_is_remembered():
     async def test():
+        seconds = 0.0
         settings = kube.Configuration(host="http://127.0.0.1:9")
         async with kube.ApiClient(settings) as client:
+            api = ApiServer(client, clock=lambda: seconds)
+            seconds = 60.0
+            assert api.answering == 60.0
             with pytest.raises(ApiError) as silent:
-                await ApiServer(client).list(EVENTS, "default")
-        assert silent.value.status == 0
+                await api.list(EVENTS, "default")
+            seconds = 61.0
+        assert silent.value.status == 0 and api.answering == 1.0
 
     asyncio.run(test())
 

@@ -22,6 +22,8 @@ KEY = ("research", "job")
 class Objects:
     """EvalJob, Jobs and Events by name."""
 
+    answering = float("inf")
+
     def __init__(self):
         raw = evaljob().model_dump(mode="json", exclude_none=True)
         raw["metadata"] |= {"resourceVersion": "1", "generation": 1}
