@@ -41,8 +41,8 @@ def test_an_operator_may_die_after_each_of_its_calls(
     manifest = endpoint_job(stub(latency=0.1).url, storage, "doomed", limit=100, replicas=2)
     expected, began, lives = on_a_laptop(manifest, tmp_path), time.monotonic(), []
     with DoomedOperator(cluster, tmp_path, writes=writes) as operator:
-        # A call that another operator has lived to make comes first in a later job.
-        while not lives or lives[-1]:
+        # What an operator would do after a call at which it died, such as telling of what it wrote, is done in a later job.
+        while not lives or (LONG and lives[-1]):
             before = len(operator.calls)
             operator.phase = ""
             lab.apply(manifest, ns)
@@ -58,7 +58,7 @@ def test_an_operator_may_die_after_each_of_its_calls(
     figures |= {"died_after": [f"{call.phase or 'new'}: {call.what}" for call in operator.calls]}
     with capsys.disabled():
         print("\n" + json.dumps(figures))
-    calls = ["PATCH evaljobs status", "POST events", *([] if writes else ["GET evaljobs"])]
+    calls = ["PATCH evaljobs status", *(["POST events"] if LONG else []), *([] if writes else ["GET evaljobs"])]
     wanted = {(phase, call) for phase in ("Planning", "Running", "Reducing") for call in calls}
     assert wanted <= {(call.phase, call.what) for call in operator.calls}
     assert {f"PATCH jobs {step}" for step in ("plan", "work", "reduce")} <= {call.what for call in operator.calls}
