@@ -15,8 +15,8 @@ from assay_operator.names import Step
 from assay_operator.observed import Observed
 from assay_operator.views import PodView
 
-_SETTLED_SECONDS = 60.0
-"""For how long the API server must have answered before a silent node counts as dead."""
+_SETTLED_SECONDS = 20.0
+"""For how long the API server must have answered before a silent node counts as dead. A kubelet tells every ten."""
 _OVERDUE_SECONDS = 10.0
 """How long after its time a pod that is being removed may still be there before it is taken for lost."""
 

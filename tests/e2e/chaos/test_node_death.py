@@ -35,14 +35,16 @@ def test_a_nodes_death_costs_no_more_than_noticing_it_one_chunk_and_one_start_of
     manifest = endpoint_job(url, storage, "struck", **job)
     lab.apply(manifest, ns)
     wait_for(lambda: committed(lab, ns, "struck") > SAMPLES / 4, 120, "a quarter of the run")
-    cluster.fail_node(2)
+    # An operator that dies with its node has to be replaced first, which is another measurement.
+    node = 1 if node_of(cluster, operator.leader()) == "node-2" else 2
+    cluster.fail_node(node)
     began = time.monotonic()
     try:
-        wait_for(lambda: not is_ready(cluster, "node-2"), 60, "the node's death is noticed")
+        wait_for(lambda: not is_ready(cluster, f"node-{node}"), 60, "the node's death is noticed")
         noticed = time.monotonic() - began
         struck = results_of(lab, s3, ns, "struck")
     finally:
-        cluster.start_node(2)
+        cluster.start_node(node)
     times = {name: seconds(lab.evaljob(ns, name)) for name in ("calm", "struck")}
     figures = {
         "calm_s": times["calm"],
@@ -59,6 +61,10 @@ def test_a_nodes_death_costs_no_more_than_noticing_it_one_chunk_and_one_start_of
 
 def committed(lab, ns, name):
     return lab.evaljob(ns, name).get("status", {}).get("progress", {}).get("samplesDone", 0)
+
+
+def node_of(cluster, pod):
+    return cluster.get("pod", pod, ns="assay-system")["spec"]["nodeName"]
 
 
 def is_ready(cluster, node):
