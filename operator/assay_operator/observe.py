@@ -1,4 +1,4 @@
-"""Looks at one EvalJob and all that belongs to it: live reads of what decides, watched views of what explains."""
+"""Looks at one EvalJob and all that belongs to it: live reads of what may still change, watched views of what explains."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from assay_operator.progress import Scraper
 from assay_operator.views import JobView, PodView, WorkloadView, job_view, pod_view, workload_view
 from assay_operator.watched import Watched, in_order
 
+_LAST_WORDS = {Step.PLAN: Planned, Step.REDUCE: Reduced}
 _CONDITIONS: Mapping[Step, Kind] = {Step.PLAN: "Planned", Step.WORK: "Running", Step.REDUCE: "Reduced"}
 """Where a step is told of."""
 
@@ -118,6 +119,8 @@ class Observer:
             if not seen.deleting and step not in found and _untold(seen.status, step):
                 # Never begun; and had a Job been made all the same, making it once more changes nothing.
                 continue
+            if not seen.deleting and _is_over(seen, step):
+                continue
             live = await self._api.get(JOBS, meta.namespace, child_name(meta.name, seen.uid, step))
             if live is None:
                 found.pop(step, None)
@@ -128,7 +131,7 @@ class Observer:
     async def _telling_pods(self, seen: Observed, jobs: Mapping[Step, JobView]) -> tuple[PodView, ...]:
         """The pods; read live where a Job has ended and its pod's last word has not been seen."""
         pods = seen.pods
-        for step, report in ((Step.PLAN, Planned), (Step.REDUCE, Reduced)):
+        for step, report in _LAST_WORDS.items():
             job = jobs.get(step)
             if job is None or not job.finished or (step is Step.PLAN and seen.status.plan is not None):
                 continue
@@ -165,6 +168,19 @@ class Observer:
                 return None
             raise
         return workload_view(listing.items[0]) if listing.items else None
+
+
+def _is_over(seen: Observed, step: Step) -> bool:
+    """Whether a step is known to have ended well. Nothing can change that, so that the next one need not wait for a reading."""
+    job = seen.jobs.get(step)
+    if job is None or job.deleting:
+        return False
+    if step is Step.WORK:
+        return job.complete
+    report = _LAST_WORDS[step]
+    told = any(pod.exit_code == 0 and isinstance(read_report(pod.message), report) for pod in seen.of(step))
+    # A plan is final once it is written, before its Job has counted the pod.
+    return told and (job.complete or step is Step.PLAN)
 
 
 def _untold(status: EvalJobStatus, step: Step) -> bool:

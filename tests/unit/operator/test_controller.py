@@ -14,7 +14,7 @@ from assay_operator.controller import Controller
 from assay_operator.names import JOB_UID, STEP, Step, child_name
 from assay_operator.observe import Observer
 from assay_operator.watched import Watched
-from support.control_plane import UID, evaljob, runtime
+from support.control_plane import UID, evaljob, planned, runtime
 
 KEY = ("research", "job")
 
@@ -113,6 +113,16 @@ def status(objects):
     return objects.stored[EVALJOBS, "job"].get("status", {})
 
 
+def told_of(objects, watched, name, step, container, **more):
+    """A watch tells of the Job and of its one pod."""
+    labels = {JOB_UID: UID, STEP: step.value}
+    job = objects.stored[JOBS, name]
+    meta = {"name": "p", "namespace": "research", "uid": "p", "labels": labels, **more}
+    meta["ownerReferences"] = [{"uid": job["metadata"]["uid"], "controller": True}]
+    watched.job(job, gone=False)
+    watched.pod({"metadata": meta, "status": {"containerStatuses": [{"name": "runner", **container}]}}, gone=False)
+
+
 def run(objects):
     """Put the job into the middle of its work."""
     objects.stored[EVALJOBS, "job"]["status"] = {
@@ -123,19 +133,50 @@ def run(objects):
     }  # fmt: skip
 
 
-def test_a_step_is_asked_for_once_it_was_told_of(objects, reconcile):
-    asked, get = [], objects.get
+@pytest.fixture
+def asked(objects):
+    """The kinds of what was read, in order."""
+    kinds, get = [], objects.get
 
     async def note(resource, namespace, name):
-        asked.append(resource)
+        kinds.append(resource)
         return await get(resource, namespace, name)
 
     objects.get = note
+    return kinds
+
+
+def test_a_step_is_asked_for_once_it_was_told_of(objects, reconcile, asked):
     reconcile()
     assert asked == [EVALJOBS] and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
     del objects.stored[JOBS, child_name("job", UID, Step.PLAN)]
     reconcile()
     assert asked == [EVALJOBS, EVALJOBS, JOBS] and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
+
+
+@pytest.mark.parametrize("word", [planned(), ""])
+def test_a_plan_that_was_told_is_not_asked_for_before_the_work_begins(objects, watched, reconcile, asked, word):
+    reconcile()
+    plan, work = (child_name("job", UID, step) for step in (Step.PLAN, Step.WORK))
+    told_of(objects, watched, plan, Step.PLAN, {"state": {"terminated": {"exitCode": 0, "message": word}}})
+    asked.clear()
+    reconcile()
+    assert ((JOBS, work) in objects.stored, JOBS in asked) == (bool(word), not word)
+
+
+@pytest.mark.parametrize("verdict", ["SuccessCriteriaMet", "Failed"])
+def test_work_that_was_seen_to_be_complete_is_not_asked_for_before_it_is_reduced(
+    objects, watched, reconcile, asked, verdict
+):
+    run(objects)
+    reconcile()
+    work, reduction = (child_name("job", UID, step) for step in (Step.WORK, Step.REDUCE))
+    objects.stored[JOBS, work]["status"] = {"conditions": [{"type": verdict, "status": "True"}]}
+    told_of(objects, watched, work, Step.WORK, {"state": {"terminated": {"exitCode": 0}}})
+    asked.clear()
+    reconcile()
+    complete = verdict != "Failed"
+    assert ((JOBS, reduction) in objects.stored, JOBS in asked) == (complete, not complete)
 
 
 def test_a_new_job_gets_its_planner_its_status_and_its_events(reconcile, objects):
@@ -223,16 +264,9 @@ def test_a_namespace_that_is_removed_is_not_held_by_pods_of_the_work_job(reconci
     name = child_name("job", UID, Step.WORK)
     labels = {JOB_UID: UID, STEP: "work"}
     work = {"metadata": {"name": name, "namespace": "research", "uid": f"uid-{name}", "labels": labels}}
-    held = {
-        "metadata": {
-            "name": "p", "namespace": "research", "uid": "p", "labels": labels, "deletionTimestamp": "2026-01-01T00:00:00Z",
-            "ownerReferences": [{"uid": f"uid-{name}", "controller": True}],
-        },
-        "status": {"containerStatuses": [{"name": "runner", "state": {"terminated": {"exitCode": 75}}}]},
-    }  # fmt: skip
     objects.stored |= {(JOBS, name): work, (NAMESPACES, "research"): {"metadata": {"name": "research"}}}
-    watched.job(work, gone=False)
-    watched.pod(held, gone=False)
+    container = {"state": {"terminated": {"exitCode": 75}}}
+    told_of(objects, watched, name, Step.WORK, container, deletionTimestamp="2026-01-01T00:00:00Z")
     reconcile()
     assert objects.removed == []
     objects.stored[NAMESPACES, "research"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
