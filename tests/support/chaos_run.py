@@ -19,7 +19,6 @@ from support.chaos_schedule import Kind, Planned
 from support.e2e import Lab, wait_for
 from support.e2e_store import Store
 
-AT_A_TIME = 4
 _PATIENCE = 600.0
 """Seconds for the last jobs to end after the last fault."""
 _NAMED = {
@@ -68,18 +67,20 @@ class Night:
     namespace: str
     root: str
     """Address below which their runs lie."""
+    at_a_time: int
+    """How many jobs there are while faults are injected."""
     lives: list[Life] = field(default_factory=list)
 
     def live_through(self, faults: Sequence[Planned], jobs: int) -> None:
         """Inject all faults, while there are always jobs, and at least so many; then wait until all have ended."""
         # A planner is alive for seconds: one that is to be killed needs a job that begins.
-        self.injector.meanwhile = lambda step: self._look(room=AT_A_TIME + 2 * (step == "plan"))
+        self.injector.meanwhile = lambda step: self._look(room=self.at_a_time + 2 * (step == "plan"))
         for planned in faults:
-            self._look(room=AT_A_TIME)
+            self._look(room=self.at_a_time)
             time.sleep(planned.pause)
             self.injector.inject(planned)
         while len(self.lives) < jobs:
-            self._look(room=AT_A_TIME)
+            self._look(room=self.at_a_time)
             time.sleep(1)
         self.injector.settle()
         wait_for(self._all_are_gone, _PATIENCE, "the end of every job")

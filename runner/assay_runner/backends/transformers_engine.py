@@ -152,7 +152,8 @@ class TransformersBackend:
         try:
             return load(self._context)
         except (MemoryError, RuntimeError) as error:
-            raise _fault("loading the model", error) from error
+            way_out = "give workers more of it, end what else takes it, or plan anew with a smaller model.args.dtype"
+            raise _fault("loading the model", way_out, error) from error
 
     def _run(self, loaded: Loaded, group: Group) -> list[Response] | str:
         """The answers of a group; where it can be divided and the memory is too small, what the engine says of that.
@@ -165,7 +166,7 @@ class TransformersBackend:
         except (MemoryError, RuntimeError) as error:
             doing = f"a batch of {len(group.requests)}"
             if not self._divides or not ran_out(error):
-                raise _fault(doing, error) from error
+                raise _fault(doing, "set model.args.batch_size lower or to auto and plan anew", error) from error
             said = _said(error)
         # Not before the exception is gone, which holds what the batch has taken.
         release()
@@ -189,12 +190,10 @@ class TransformersBackend:
         ]
 
 
-def _fault(doing: str, error: MemoryError | RuntimeError) -> BackendFailed:
+def _fault(doing: str, way_out: str, error: MemoryError | RuntimeError) -> BackendFailed:
     """The end of this worker: after a fault the engine may be in any state."""
     if ran_out(error):
-        return BackendFailed(
-            f"There is not enough memory for {doing} ({_said(error)}); set model.args.batch_size lower or to auto and plan anew."
-        )
+        return BackendFailed(f"There is not enough memory for {doing} ({_said(error)}); {way_out}.")
     return BackendFailed(f"The engine failed at {doing} ({_said(error)}).")
 
 

@@ -48,7 +48,8 @@ def test_a_schedule_of_faults_changes_no_byte_and_leaves_nothing_behind(
     storage = s3.storage(s3.new_bucket()) | {"endpointUrl": faulty.endpoint}
     endpoint = stub(latency=0.3)
     injector = Injector(lab, operator, faulty, ns)
-    night = Night(lab, s3, injector, manifests(endpoint.url, storage), ns, f"{storage['uri']}/{ns}")
+    root, at_a_time = f"{storage['uri']}/{ns}", min(4, JOBS)
+    night = Night(lab, s3, injector, manifests(endpoint.url, storage), ns, root, at_a_time)
     with priority(lab):
         night.live_through(schedule(SEED, FAULTS), JOBS)
     with capsys.disabled():

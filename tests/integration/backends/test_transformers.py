@@ -217,14 +217,18 @@ def test_weights_that_are_cut_off_are_refused_in_a_sentence(base_model: Path, tm
         run(folder, [])
 
 
-def test_running_out_of_memory_ends_the_worker_and_names_the_batch_size(
-    base_model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [("generate", r"batch of 2.*args\.batch_size"), ("load", r"loading the model.*more of it.*args\.dtype")],
+)
+def test_running_out_of_memory_ends_the_worker_and_names_the_way_out(
+    base_model: Path, monkeypatch: pytest.MonkeyPatch, when: str, said: str
 ) -> None:
     def out_of_memory(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("assay_runner.backends.transformers_engine.generate", out_of_memory)
-    with pytest.raises(BackendFailed, match=r"batch of 2.*args\.batch_size"):
+    monkeypatch.setattr(f"assay_runner.backends.transformers_engine.{when}", out_of_memory)
+    with pytest.raises(BackendFailed, match=said):
         run(base_model, [ask("a", "x"), ask("b", "y")])
 
 
