@@ -17,7 +17,7 @@ KIND_CLUSTER := assay
 KIND_KUBECONFIG := $(abspath $(VENV)/kind.kubeconfig)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peer models vllm e2e chaos clean
+.PHONY: help demo test test-vllm test-kube check bench peer models vllm e2e chaos clean
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1|/' | column -t -s '|'
@@ -38,7 +38,13 @@ demo: $(VENV)/demo ## evaluate a small vision-language model on easy-VQA with tw
 
 test: check $(if $(VLLM_HERE),vllm) ## the checks, and all tests that this machine can run
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/integration/kube
-	$(if $(VLLM_HERE),$(VLLM)/bin/python -m pytest -k vllm tests/integration/backends)
+	@# An engine that loads and an API server that is waited for leave each other room.
+	$(MAKE) --jobs 2 --output-sync=line test-kube $(if $(VLLM_HERE),test-vllm)
+
+test-vllm:
+	$(VLLM)/bin/python -m pytest -k vllm tests/integration/backends
+
+test-kube:
 	$(BIN)/python -m pytest tests/integration/kube
 
 check: $(VENV)/dev ## style, types and import rules
