@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from assay_operator.evaljob_view import EvalJobView
 from assay_operator.job_metrics import JobMetrics
+from assay_operator.schedules.metrics import ScheduleView, exposition
 from assay_operator.watched import Key
 
 PHASES = ("Pending", "Planning", "Queued", "Running", "Reducing", "Complete", "Failed", "Suspended")
@@ -24,6 +25,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._reconciles = Counter(
             "assay_operator_reconciles", "Reconciliations by how they ended.", ["outcome"], registry=self.registry
+        )
+        self._schedule_reconciles = Counter(
+            "assay_operator_schedule_reconciles",
+            "Looks at EvalSchedules by how they ended.",
+            ["outcome"],
+            registry=self.registry,
         )
         self._seconds = self._histogram("reconcile_seconds", "Time of one reconciliation.")
         self._queued = self._histogram("queue_seconds", "How long EvalJobs have waited to be reconciled.")
@@ -49,6 +56,10 @@ class Metrics:
         self._reconciles.labels(outcome).inc()
         self._seconds.observe(seconds)
 
+    def schedule_reconciled(self, outcome: str) -> None:
+        """Count one look at an EvalSchedule."""
+        self._schedule_reconciles.labels(outcome).inc()
+
     def taken(self, waited: float) -> None:
         """Count an EvalJob that has waited for its reconciliation so many seconds."""
         self._queued.observe(waited)
@@ -59,8 +70,17 @@ class Metrics:
         if not 200 <= status < 300 and status != 404:
             self._errors.labels(verb, resource, str(status)).inc()
 
-    def render(self, *, depth: int, oldest: float, age: float, leads: bool, jobs: Mapping[Key, EvalJobView]) -> bytes:
-        """The exposition, with the gauges as given; the replica that acts tells of each of `jobs`."""
+    def render(
+        self,
+        *,
+        depth: int,
+        oldest: float,
+        age: float,
+        leads: bool,
+        jobs: Mapping[Key, EvalJobView],
+        schedules: Mapping[Key, ScheduleView],
+    ) -> bytes:
+        """The exposition, with the gauges as given; the replica that acts tells of each of `jobs` and `schedules`."""
         with self._rendering:
             self._depth.set(depth)
             self._oldest.set(oldest)
@@ -69,7 +89,8 @@ class Metrics:
             found = Count(job.phase for job in jobs.values())
             for phase in PHASES:
                 self._phases.labels(phase).set(found[phase])
-            return generate_latest(self.registry) + self._jobs.render(jobs if leads else {})
+            told = generate_latest(self.registry) + self._jobs.render(jobs if leads else {})
+            return told + exposition(schedules if leads else {})
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"assay_operator_{name}", documentation, labels, registry=self.registry)

@@ -65,7 +65,8 @@ class Process:
             now=_now,
             identity=settings.identity,
         )
-        self._schedules = Schedules(self._api, self._watched.runtime_named, complaints, settings, _now)
+        told = self.metrics.schedule_reconciled
+        self._schedules = Schedules(self._api, self._watched.runtime_named, complaints, settings, _now, told)
 
     def saw_evalschedule(self, raw: Raw, *, gone: bool) -> None:
         """A watch told of an EvalSchedule."""
@@ -221,6 +222,7 @@ class Process:
             age=self._watched.age,
             leads=self._leadership.leading.is_set(),
             jobs=self._watched.seen.copy(),
+            schedules=self._schedules.seen.copy(),
         )
         return web.Response(body=text, content_type="text/plain", charset="utf-8")
 

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from assay_operator.evaljob_view import evaljob_view
 from assay_operator.metrics import Metrics
+from assay_operator.schedules.metrics import schedule_view
 from assay_runner.backends.base import ResponseError
 from assay_runner.work.exposition import WorkerMetrics
 from support.runs import AnsweringBackend, planned, worker
@@ -37,14 +38,30 @@ EVALJOB = {
 }
 """One with everything that a series is made of."""
 
+EVALSCHEDULE = {
+    "spec": {"suspend": True},
+    "status": {
+        "activeCount": 1,
+        "lastScheduleTime": "2026-01-01T00:00:00Z",
+        "lastSuccessfulTime": "2026-01-01T01:00:00Z",
+        "conditions": [
+            {"type": "Accepted", "status": "True"},
+            {"type": "Watching", "status": "False"},
+            {"type": "OnTime", "status": "Unknown"},
+        ],
+    },
+}
+
 
 def exported(folder: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """Name → type and labels of each metric; a counter's name ends with `_total`. `folder` is for a small run."""
     metrics = Metrics(lambda: 0.0)
     metrics.reconciled("done", 0.1)
+    metrics.schedule_reconciled("done")
     metrics.called("get", "evaljobs", 500, 0.1)
     jobs = {("research", "job"): evaljob_view(EVALJOB)}
-    text = metrics.render(depth=0, oldest=0, age=0, leads=True, jobs=jobs).decode()
+    schedules = {("research", "nightly"): schedule_view(EVALSCHEDULE)}
+    text = metrics.render(depth=0, oldest=0, age=0, leads=True, jobs=jobs, schedules=schedules).decode()
     return dict(_families(text)) | dict(_families(_worker(folder)))
 
 

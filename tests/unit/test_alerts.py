@@ -15,6 +15,7 @@ from support.prometheus import NAMESPACE, ROOT, SERVICE, alerts, needs_prometheu
 ALERTS = alerts()
 RUNBOOKS = ROOT / "docs" / "runbooks"
 TARGET = f'namespace="{NAMESPACE}",service="{SERVICE}",pod="operator-1"'
+SCHEDULE = 'namespace="research",evalschedule="nightly"'
 JOB, WORKER = 'namespace="research",evaljob="qwen"', 'namespace="research",evaljob="qwen",pod="qwen-0"'
 
 
@@ -24,6 +25,14 @@ def operator(name, values, *labels):
 
 def job(name, values, *labels):
     return f"assay_job_{name}{{{','.join([JOB, TARGET.split(',', 1)[1], *labels])}}}", values
+
+
+def schedule(name, values, *labels):
+    return f"assay_schedule_{name}{{{','.join([SCHEDULE, *labels])}}}", values
+
+
+def condition(kind, values):
+    return schedule("condition", values, f'type="{kind}"')
 
 
 def worker(name, values, *labels):
@@ -76,6 +85,14 @@ RAISED = {
     "AssayJobErrors": [[phase("Running"), job("samples_done", "0+100x60"), job("errors", "0+6x60")]],
     "AssayJobFailed": [[job("failure", "1x60", 'reason="SpecError"'), job("completion_time_seconds", "600x60")]],
     "AssayGateFailed": [[job("gate", "0x60", 'gate="mmmu"'), job("completion_time_seconds", "600x60")]],
+    "AssayScheduleHeld": [
+        [condition("Accepted", "0x60"), schedule("suspended", "0x60")],
+        # A watching pod that is refused runs for a moment every five minutes.
+        [
+            condition("Watching", "1 0x4 1 0x4 1 0x4 1 0x4 1 0x4 1 0x4 1 0x4 1 0x4 1 0x4 1 0x4"),
+            schedule("suspended", "0x60"),
+        ],
+    ],
     "AssayBackendAway": [[worker("worker_backend_away", "1x60")]],
     "AssayStorageSlow": [commits(7.0)],
     "AssayWorkerIdle": [
@@ -111,6 +128,11 @@ QUIET = {
     "AssayGateFailed": [
         [job("gate", "1x60", 'gate="mmmu"'), job("completion_time_seconds", "600x60")],
         [job("gate", "-1x60", 'gate="mmmu"'), job("completion_time_seconds", "600x60")],
+    ],
+    "AssayScheduleHeld": [
+        [condition("Accepted", "1x60"), condition("Watching", "-1x60"), schedule("suspended", "0x60")],
+        [condition("Watching", "0x60"), schedule("suspended", "1x60")],
+        [condition("OnTime", "1x20 0x10 1x30"), schedule("suspended", "0x60")],
     ],
     "AssayBackendAway": [[worker("worker_backend_away", "0x60")], [worker("worker_backend_away", "1x5 0x5 1x5 0x45")]],
     "AssayStorageSlow": [commits(0.1), commits(5.0)],

@@ -17,6 +17,7 @@ from assay_api.runtime import ClusterEvalRuntime
 from assay_operator.api_server import EVALSCHEDULES, ApiError, ApiServer
 from assay_operator.complaints import Complaints
 from assay_operator.schedules.controller import ScheduleController
+from assay_operator.schedules.metrics import ScheduleView, schedule_view
 from assay_operator.schedules.names import SCHEDULE_UID
 from assay_operator.settings import Settings
 from assay_operator.watched import Key
@@ -40,10 +41,15 @@ class Schedules:
         complaints: Complaints,
         settings: Settings,
         now: Callable[[], datetime],
+        on_reconciled: Callable[[str], None],
     ) -> None:
+        """`on_reconciled` is told how each look at a schedule has ended: `done` or `error`."""
         self._api, self._settings = api, settings
         self._queue: WorkQueue[Key] = WorkQueue(SystemRandom(), time.monotonic)
         self._controller = ScheduleController(api, runtime_named, complaints, now=now, identity=settings.identity)
+        self._on_reconciled = on_reconciled
+        self.seen: dict[Key, ScheduleView] = {}
+        """Every EvalSchedule, for metrics."""
         self._keys: dict[str, Key] = {}
         self._asked: dict[str, tuple[Any, ...]] = {}
         """uid of a schedule → what of it is not the operator's own writing."""
@@ -59,10 +65,12 @@ class Schedules:
             self._keys.pop(uid, None)
             self._asked.pop(uid, None)
             self._runtimes.pop(key, None)
+            self.seen.pop(key, None)
             return
         asked = (meta.get("generation"), meta.get("deletionTimestamp"))
         template = ((raw.get("spec") or {}).get("template") or {}).get("spec") or {}
         self._keys[uid] = key
+        self.seen[key] = schedule_view(raw)
         self._runtimes[key] = (template.get("runtimeRef") or {}).get("name", "default")
         if self._asked.get(uid) != asked:
             self._asked[uid] = asked
@@ -119,10 +127,11 @@ class Schedules:
     async def _work(self) -> None:
         while True:
             key = await self._queue.take()
-            failed, again = False, None
+            outcome, failed, again = "error", False, None
             try:
                 async with asyncio.timeout(_RECONCILE_SECONDS):
                     again = (await self._controller.reconcile(key)).again_in
+                outcome = "done"
             except (ApiError, TimeoutError) as error:
                 log.warning("schedule %s/%s: %s; trying again", *key, str(error) or "no end in time")
                 failed = True
@@ -131,3 +140,4 @@ class Schedules:
                 failed = True
             finally:
                 self._queue.done(key, failed=failed, again_in=again)
+                self._on_reconciled(outcome)

@@ -53,7 +53,7 @@ def series(*raws, now=NOW, leads=True):
 
 def figures(leads, raws):
     views = {key: evaljob_view(raw) for key, raw in raws.items()}
-    return {"depth": 0, "oldest": 0, "age": 0, "leads": leads, "jobs": views}
+    return {"depth": 0, "oldest": 0, "age": 0, "leads": leads, "jobs": views, "schedules": {}}
 
 
 def parsed(text):
@@ -96,7 +96,7 @@ def test_a_running_job_tells_how_far_it_is():
 
 def test_each_job_has_its_labels_and_each_family_stands_once():
     views = {KEY: evaljob_view(evaljob()), ("prod", 'a"b\\c'): evaljob_view(ended())}
-    text = Metrics(lambda: NOW).render(depth=0, oldest=0, age=0, leads=True, jobs=views).decode()
+    text = Metrics(lambda: NOW).render(depth=0, oldest=0, age=0, leads=True, jobs=views, schedules={}).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     found = [sample.labels for sample in families["assay_job_phase"].samples]
     assert found == [
@@ -172,7 +172,7 @@ def test_series_of_a_deleted_job_disappear():
     watched.evaljob(evaljob(name="other", uid="other"), gone=False)
 
     def told():
-        text = metrics.render(depth=0, oldest=0, age=0, leads=True, jobs=watched.seen).decode()
+        text = metrics.render(depth=0, oldest=0, age=0, leads=True, jobs=watched.seen, schedules={}).decode()
         families = text_string_to_metric_families(text)
         return {
             sample.labels["evaljob"] for family in families for sample in family.samples if "evaljob" in sample.labels

@@ -29,7 +29,7 @@ def of(api):
     def now():
         return datetime(2026, 1, 1, tzinfo=UTC)
 
-    return Schedules(api, lambda name: None, Complaints(api, now, lambda: 0.0), Settings(), now)
+    return Schedules(api, lambda name: None, Complaints(api, now, lambda: 0.0), Settings(), now, lambda outcome: None)
 
 
 def looked(*events):
@@ -70,6 +70,14 @@ def test_a_schedule_is_looked_at_when_it_comes_and_changes_and_not_for_its_own_s
         lambda s: s.saw_schedule(raw(), gone=False),
         lambda s: s.saw_schedule(raw(2), gone=False),
     ) == [1, 0, 1]
+
+
+def test_it_is_told_of_until_it_is_gone():
+    schedules = of(Silent())
+    schedules.saw_schedule(raw(), gone=False)
+    assert list(schedules.seen) == [KEY]
+    schedules.saw_schedule(raw(), gone=True)
+    assert schedules.seen == {}
 
 
 def test_of_its_evaljobs_only_coming_ending_and_going_count():
