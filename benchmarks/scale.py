@@ -335,6 +335,8 @@ def _node(number: int) -> dict[str, Any]:
 @contextmanager
 def _operator() -> Iterator[subprocess.Popen[bytes]]:
     own = {"ASSAY_METRICS_PORT": str(_METRICS), "ASSAY_HEALTH_PORT": str(_HEALTH), "ASSAY_LOG_LEVEL": "WARNING"}
+    # As in its image.
+    own["MALLOC_ARENA_MAX"] = "1"
     process = subprocess.Popen([sys.executable, "-m", "assay_operator.main"], env=os.environ | own)
     try:
         until = time.monotonic() + 300

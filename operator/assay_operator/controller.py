@@ -61,11 +61,10 @@ class Controller:
         Raises:
             ApiError: to be tried again.
         """
-        raw = await self._api.get(EVALJOBS, *key)
+        # What comes of one that is new has a fixed name and its uid; its status is written only over the version that was told.
+        raw = self._watched.take_untouched(key) or await self._api.get(EVALJOBS, *key)
         if raw is None:
-            self._watched.forget(key)
-            self._written.pop(key, None)
-            return Outcome("gone")
+            return self._gone(key)
         seen = await self._observer.observe(raw)
         if isinstance(seen, Unreadable):
             return await self._tell_unreadable(raw, seen)
@@ -92,12 +91,17 @@ class Controller:
             if error.status == 409:
                 return Outcome("conflict", 0.05)
             if error.status == 404:
-                return Outcome("gone")
+                return self._gone(key)
             raise
         self._written[key] = self._clock()
         for told in tellings(seen.status, decision.status):
             await self._tell(raw, told)
         return Outcome("done", decision.requeue)
+
+    def _gone(self, key: Key) -> Outcome:
+        self._watched.forget(key)
+        self._written.pop(key, None)
+        return Outcome("gone")
 
     async def _tell(self, raw: Json, told: Telling) -> None:
         try:

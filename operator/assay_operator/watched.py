@@ -52,6 +52,8 @@ class Watched:
         self._asked: dict[str, tuple[Any, ...]] = {}
         """What of an EvalJob is not the operator's own writing."""
         self._uses: dict[Key, str] = {}
+        self._untouched: dict[Key, dict[str, Any]] = {}
+        """EvalJobs without a status, as last told."""
         self.seen: dict[Key, EvalJobView] = {}
         """Every EvalJob, for metrics."""
         self._going: set[str] = set()
@@ -67,6 +69,7 @@ class Watched:
         meta = raw.get("metadata") or {}
         key, uid = (meta.get("namespace", ""), meta.get("name", "")), meta.get("uid", "")
         self._note(uid, meta, gone=gone)
+        self._untouched.pop(key, None)
         if gone:
             self._evaljobs.pop(uid, None)
             self._uids.get(key, set()).discard(uid)
@@ -84,9 +87,15 @@ class Watched:
             view = self.seen[key] = evaljob_view(raw)
             self._going.discard(uid) if view.has_ended else self._going.add(uid)
             self._drop_what_is_over(uid)
+            if not raw.get("status"):
+                self._untouched[key] = dict(raw)
             if not news:
                 return None
         return key
+
+    def take_untouched(self, key: Key) -> dict[str, Any] | None:
+        """The EvalJob as the watch has told of it, once, while it has no status: it need not be read."""
+        return self._untouched.pop(key, None)
 
     def runtime(self, raw: Raw, *, gone: bool) -> list[Key]:
         """Take in a runtime's event and return the keys of the EvalJobs that name it."""
@@ -194,6 +203,7 @@ class Watched:
             self._jobs.pop(uid, None)
             self._pods.pop(uid, None)
         self._uses.pop(key, None)
+        self._untouched.pop(key, None)
         self.seen.pop(key, None)
 
     def listed(self, evaljobs: Iterable[Raw], version: str) -> list[Key]:

@@ -2,6 +2,7 @@
 dictionaries that keeps versions as the real one does; the real one is met in the integration and end-to-end tests."""
 
 import asyncio
+import copy
 from datetime import UTC, datetime
 
 import pytest
@@ -42,7 +43,8 @@ class Objects:
             raise ApiError(status, "Refused", "for a test", self.causes)
         name = body["metadata"]["name"]
         if subresource == "status":
-            stored = self.stored[resource, name]
+            if (stored := self.stored.get((resource, name))) is None:
+                raise ApiError(404, "NotFound", "no such object")
             if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
                 raise ApiError(409, "Conflict", "changed since")
             stored["status"] = body["status"]
@@ -154,6 +156,19 @@ def test_a_step_is_asked_for_once_it_was_told_of(objects, reconcile, asked):
     assert asked == [EVALJOBS, EVALJOBS, JOBS] and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
 
 
+def test_a_new_job_is_planned_as_the_watch_has_told_of_it(objects, watched, reconcile, asked):
+    watched.evaljob(objects.stored[EVALJOBS, "job"], gone=False)
+    assert reconcile().name == "done" and asked == []
+    assert status(objects)["phase"] == "Planning" and (JOBS, child_name("job", UID, Step.PLAN)) in objects.stored
+
+
+def test_a_new_job_that_has_changed_since_it_was_told_of_gets_its_status_at_the_next_look(objects, watched, reconcile):
+    watched.evaljob(copy.deepcopy(objects.stored[EVALJOBS, "job"]), gone=False)
+    objects.touch()
+    assert reconcile().name == "conflict" and status(objects) == {}
+    assert reconcile().name == "done" and status(objects)["phase"] == "Planning"
+
+
 @pytest.mark.parametrize("word", [planned(), ""])
 def test_a_plan_that_was_told_is_not_asked_for_before_the_work_begins(objects, watched, reconcile, asked, word):
     reconcile()
@@ -240,8 +255,9 @@ def test_an_object_of_another_definition_is_told_what_is_wrong_once(reconcile, o
 
 def test_a_job_that_is_gone_is_forgotten(reconcile, objects, watched):
     raw = objects.stored.pop((EVALJOBS, "job"))
-    watched.evaljob(raw, gone=False)
-    assert reconcile().name == "gone" and watched.unfinished() == []
+    for told in (raw, raw | {"status": {"phase": "Planning"}}):
+        watched.evaljob(told, gone=False)
+        assert reconcile().name == "gone" and watched.unfinished() == []
 
 
 def test_a_job_that_the_api_server_will_not_have_is_told_and_tried_again(reconcile, objects):

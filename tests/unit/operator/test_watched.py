@@ -128,6 +128,21 @@ def test_what_the_operator_wrote_itself_is_no_news(watched):
     assert watched.evaljob(raw, gone=True) == KEY
 
 
+def test_a_new_evaljob_is_handed_out_once_as_last_told_until_it_has_a_status_or_goes(watched):
+    new = {name: part for name, part in evaljob().items() if name != "status"}
+    watched.evaljob(new, gone=False)
+    changed = new | {"spec": {"suspend": True}}
+    watched.evaljob(changed, gone=False)
+    assert watched.take_untouched(KEY) == changed and watched.take_untouched(KEY) is None
+    for event in ({"raw": evaljob(), "gone": False}, {"raw": new, "gone": True}):
+        watched.evaljob(new, gone=False)
+        watched.evaljob(**event)
+        assert watched.take_untouched(KEY) is None
+    watched.evaljob(new, gone=False)
+    watched.forget(KEY)
+    assert watched.take_untouched(KEY) is None
+
+
 def test_a_job_of_somebody_else_is_passed_over(watched):
     assert watched.job({"metadata": {"name": "x", "labels": OURS}}, gone=False) is None
 
