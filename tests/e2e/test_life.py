@@ -80,6 +80,7 @@ def test_scaling_suspending_killing_and_restarting_change_no_byte(lab, s3, ns, s
     victim = workers(lab, ns)[0]["metadata"]["name"]
     lab.cluster.kubectl("delete", "pod", victim, "-n", ns, "--grace-period=0", "--force")
     operator.kill()
+    endpoint.latency = 0.0
     there = results_of(lab, s3, ns, "hard-life")
     assert there == on_a_laptop(manifest, tmp_path)
     jobs = [name for name in lab.children(ns) if name.startswith("Job/")]
@@ -89,13 +90,15 @@ def test_scaling_suspending_killing_and_restarting_change_no_byte(lab, s3, ns, s
 
 
 def test_a_chart_upgrade_touches_no_running_job(lab, s3, ns, storage, stub, operator):
-    endpoint = stub(latency=0.4)
+    endpoint = stub(latency=1.0)
     lab.apply(endpoint_job(endpoint.url, storage, "upgraded", limit=1200, replicas=2), ns)
     wait_until_working(lab, ns, "upgraded")
     before = {pod["metadata"]["uid"] for pod in workers(lab, ns)}
     operator.install(replicas="2", podAnnotations__revision="second")
     assert {pod["metadata"]["uid"] for pod in workers(lab, ns)} <= before
     assert len(operator.pods()) >= 2
+    assert lab.evaljob(ns, "upgraded")["status"]["phase"] == "Running"
+    endpoint.latency = 0.0
     results_of(lab, s3, ns, "upgraded")
     assert {pod["metadata"]["uid"] for pod in lab.pods(ns, "work")} <= before
     operator.install()
@@ -115,6 +118,7 @@ def test_of_two_operators_one_acts_and_the_other_takes_over(lab, s3, ns, storage
     lab.cluster.kubectl("delete", "pod", first, "-n", NAMESPACE)
     second = wait_for(lambda: (now := operator.leader()) not in (first, None, "") and now, 30, "another leader")
     assert second in operator.pods()
+    endpoint.latency = 0.0
     results_of(lab, s3, ns, "two")
     assert len([name for name in lab.children(ns) if name.startswith("Job/")]) == 3
     operator.install()
@@ -177,6 +181,7 @@ def test_replicas_that_find_no_node_hold_up_nothing_and_are_told_of(lab, s3, ns,
         "the waiting are told",
     )
     assert "3/5" in note and "nvidia.com/gpu" in note
+    endpoint.latency = 0.0
     results_of(lab, s3, ns, "crowded")
 
 
