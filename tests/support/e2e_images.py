@@ -10,10 +10,8 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from support.kube import Cluster, run
@@ -43,9 +41,8 @@ class Images:
 def built_and_loaded(cluster: Cluster) -> Images:
     """Build and load what the cluster's nodes do not have yet."""
     _CACHE.mkdir(exist_ok=True)
-    with _alone(), ThreadPoolExecutor(2) as pool:
-        operator, runner = pool.map(partial(_image, cluster), ("operator", "runner"))
-        return Images(operator, runner)
+    with _alone():
+        return Images(_image(cluster, "operator"), _image(cluster, "runner"))
 
 
 def content(name: str) -> str:
