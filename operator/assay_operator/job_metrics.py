@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,7 +21,7 @@ SETTLING = 600.0
 """Seconds for which a job that has ended keeps the numbers of its way."""
 
 _JOB = ("namespace", "evaljob")
-_Rows = Iterable[tuple[tuple[str, ...], float]]
+Rows = Iterable[tuple[tuple[str, ...], float]]
 _Jobs = list[tuple[Key, EvalJobView]]
 
 
@@ -92,15 +92,19 @@ def _unpacked(packed: bytes) -> list[str]:
     return blocks
 
 
-def _family(name: str, documentation: str, label: str | None, rows: _Rows) -> Metric:
-    labels = [*_JOB, label] if label else [*_JOB]
-    family = GaugeMetricFamily(f"assay_job_{name}", documentation, labels=labels)
+def gauge(name: str, documentation: str, labels: Sequence[str], rows: Rows) -> Metric:
+    """A family of gauges from rows of label values and a number."""
+    family = GaugeMetricFamily(name, documentation, labels=labels)
     for values, number in rows:
         family.add_metric(values, number)
     return family
 
 
-def _phases(jobs: _Jobs) -> _Rows:
+def _family(name: str, documentation: str, label: str | None, rows: Rows) -> Metric:
+    return gauge(f"assay_job_{name}", documentation, [*_JOB, label] if label else _JOB, rows)
+
+
+def _phases(jobs: _Jobs) -> Rows:
     return (((*key, job.phase), 1.0) for key, job in jobs)
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from support.dashboards import queries
-from support.e2e import NAMESPACE, ROOT, endpoint_job, wait_for
+from support.e2e import NAMESPACE, ROOT, endpoint_job, evalschedule, wait_for
 from support.endpoint import status
 from support.prometheus import alerts, needs_prometheus, running
 
@@ -42,7 +42,10 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub,
         wrong = endpoint_job(endpoint.url, storage, "wrong")
         wrong["spec"]["tasks"] = [{"name": "no_such_task"}]
         lab.apply(wrong, ns)
-        lab.apply(yearly(endpoint_job(endpoint.url, storage, "x")), ns)
+        # It starts nothing while it is looked at.
+        cron = {"schedule": "0 0 1 1 *"}
+        yearly = evalschedule("yearly", endpoint_job(endpoint.url, storage, "x"), cron=cron, startingDeadlineSeconds=1)
+        lab.apply(yearly, ns)
         working = wait_for(lambda: [pod for pod in lab.pods(ns, "work") if is_running(pod)], 90, "a work pod that runs")
         for command in commands_of_runbooks(ns, "watched", working[0]["metadata"]["name"]):
             lab.cluster.kubectl(*command)
@@ -68,16 +71,6 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub,
             for metric, matchers in selectors:
                 target = ",".join(re.findall(r'(?:namespace|service)="[^"]*"', matchers))
                 assert metric in QUIET or data(f"{metric}{{{target}}}"), f"{name}: {metric}"
-
-
-def yearly(job):
-    """A schedule that starts nothing while it is looked at."""
-    return {
-        "apiVersion": "assay.dev/v1alpha1",
-        "kind": "EvalSchedule",
-        "metadata": {"name": "yearly"},
-        "spec": {"template": {"spec": job["spec"]}, "cron": {"schedule": "0 0 1 1 *"}, "startingDeadlineSeconds": 1},
-    }
 
 
 def is_running(pod):

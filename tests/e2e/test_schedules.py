@@ -4,20 +4,10 @@ import json
 
 import pytest
 
-from support.e2e import endpoint_job, wait_for
+from support.e2e import endpoint_job, evalschedule, wait_for
 from support.endpoint import MODEL
 
 pytestmark = pytest.mark.usefixtures("operator")
-
-
-def schedule(name, job, **spec):
-    """An EvalSchedule of this EvalJob."""
-    return {
-        "apiVersion": "assay.dev/v1alpha1",
-        "kind": "EvalSchedule",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": job["spec"]}, **spec},
-    }
 
 
 def test_a_checkpoint_is_evaluated_when_it_has_landed_and_everything_goes_with_the_schedule(lab, s3, ns, storage, stub):
@@ -26,9 +16,9 @@ def test_a_checkpoint_is_evaluated_when_it_has_landed_and_everything_goes_with_t
     job["spec"]["model"]["name"] = "$(CHECKPOINT_NAME)"
     watch = {"uri": f"s3://{bucket}/run-7", "readyFile": "DONE", "pollSeconds": 1}
     lab.apply(
-        schedule("nightly", endpoint_job(endpoint.url, storage, "x", limit=25), cron={"schedule": "* * * * *"}), ns
+        evalschedule("nightly", endpoint_job(endpoint.url, storage, "x", limit=25), cron={"schedule": "* * * * *"}), ns
     )
-    lab.apply(schedule("run-7", job, watch=watch, concurrencyPolicy="Forbid"), ns)
+    lab.apply(evalschedule("run-7", job, watch=watch, concurrencyPolicy="Forbid"), ns)
 
     def status(name="run-7"):
         return lab.cluster.get("evalschedule", name, ns=ns).get("status", {})

@@ -157,6 +157,16 @@ def endpoint_job(url: str, storage: dict[str, object], name: str, limit: int = 1
     return easy_vqa(storage, name, model=model, chunkSize=25, tasks=[{"name": "easy_vqa", "limit": limit}], **spec)
 
 
+def evalschedule(name: str, job: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """An EvalSchedule of this EvalJob."""
+    return {
+        "apiVersion": "assay.dev/v1alpha1",
+        "kind": "EvalSchedule",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": job["spec"]}, **spec},
+    }
+
+
 def runtime(operator: Operator, name: str, images: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     """A ClusterEvalRuntime with the runner's image."""
     images = {"default": operator.images.runner, "pullPolicy": "IfNotPresent"} | (images or {})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from assay_operator.job_metrics import Rows, gauge
 from assay_operator.views import moment
 from assay_operator.watched import Key
 
@@ -72,11 +73,8 @@ class _Families(Collector):
         yield _family("last_success_time_seconds", "When an EvalJob of it was last completed.", succeeded)
 
 
-def _family(name: str, documentation: str, rows: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:
-    family = GaugeMetricFamily(f"assay_schedule_{name}", documentation, labels=[*_SCHEDULE, *labels])
-    for values, number in rows:
-        family.add_metric(values, number)
-    return family
+def _family(name: str, documentation: str, rows: Rows, *labels: str) -> Metric:
+    return gauge(f"assay_schedule_{name}", documentation, [*_SCHEDULE, *labels], rows)
 
 
 def _seconds(text: str | None) -> float | None:
