@@ -13,7 +13,8 @@ from assay_runner.statistics.estimate import DEFAULT_RESAMPLES, Estimate, estima
 from assay_runner.statistics.items import AggregationError, finite
 from assay_runner.statistics.seeds import derive_seed
 from assay_runner.statistics.units import Clusters
-from assay_runner.tasks.items import from_plain
+from assay_runner.tasks.functions import generators_kept
+from assay_runner.tasks.items import untagged
 from assay_runner.tasks.task import MetricSpec, Task
 
 
@@ -36,7 +37,7 @@ def aggregation_of(spec: MetricSpec) -> Aggregation:
     wanted = spec.aggregation
     if isinstance(wanted, str):
         return aggregations.get(wanted)
-    return aggregations.custom(spec.metric, lambda items: wanted([from_plain(item) for item in items]))
+    return aggregations.custom(spec.metric, wanted, untagged)
 
 
 def _metric(spec: MetricSpec, tally: TaskTally, seed: int) -> Iterator[MetricResult]:
@@ -74,7 +75,8 @@ def _estimate(spec: MetricSpec, items: Items, clusters: Clusters | None, tally: 
     try:
         start = derive_seed(seed, tally.plan.name, key)
         resamples = DEFAULT_RESAMPLES if spec.pure else 0
-        return estimate(items.plain, aggregation_of(spec), clusters, start, resamples, metric=key)
+        with generators_kept():
+            return estimate(items.plain, aggregation_of(spec), clusters, start, resamples, metric=key)
     except AggregationError as error:
         raise AggregationError(f"{tally.plan.name}: {key}", error.problem) from error
 

@@ -84,6 +84,8 @@ class Whole:
 
     name: str
     function: Callable[[list[Item]], Any]
+    object_hook: Callable[[dict[str, Any]], Any] | None = None
+    """As of `json.loads`: what the function gets for a mapping in an item."""
 
     def compute(self, items: Sequence[Item]) -> Value:
         """The value over `items`; None without any.
@@ -104,7 +106,7 @@ class Whole:
         if not items:
             return None
         try:
-            result = self.function(json.loads(f"[{','.join(items)}]"))
+            result = self.function(json.loads(f"[{','.join(items)}]", object_hook=self.object_hook))
         except ItemError:
             raise
         # The function is the user's: whatever it raises, the answer is a sentence that names the metric.
@@ -116,10 +118,13 @@ class Whole:
 Aggregation: TypeAlias = Mean | Totals | Whole
 
 
-def custom(metric: str, function: Callable[[list[Item]], Any]) -> Whole:
+def custom(
+    metric: str, function: Callable[[list[Item]], Any], object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> Whole:
     """An aggregation from a callable that takes the list of items and returns a number (also numpy's), a mapping of
-    names to numbers, or None. NaN and infinities, as from an empty mean, become None."""
-    return Whole(metric, function)
+    names to numbers, or None. NaN and infinities, as from an empty mean, become None. `object_hook`: as of `json.loads`, what
+    the callable gets for a mapping in an item."""
+    return Whole(metric, function, object_hook)
 
 
 def get(name: str) -> Aggregation:

@@ -46,16 +46,14 @@ def to_plain(item: Any, metric: str, *, tags: bool = True) -> Any:
     raise TaskError("TaskError", f"the item of metric {metric} is a {type(item).__name__}, which cannot be recorded")
 
 
-def from_plain(item: Any) -> Any:
-    """The item as the task's Python returned it."""
-    if isinstance(item, list):
-        return [from_plain(inner) for inner in item]
-    if isinstance(item, Mapping):
-        if set(item) == {_TUPLE}:
-            return tuple(from_plain(inner) for inner in item[_TUPLE])
-        if set(item) == {_FLOAT}:
-            return float(item[_FLOAT])
-        if set(item) == {_DICT}:
-            return {from_plain(key): from_plain(value) for key, value in item[_DICT]}
-        return {key: from_plain(inner) for key, inner in item.items()}
-    return item
+def untagged(mapping: dict[str, Any]) -> Any:
+    """What a mapping in a recorded item stands for, whose own values have been seen to: `object_hook` of `json.loads`."""
+    if len(mapping) == 1:
+        ((tag, value),) = mapping.items()
+        if tag == _TUPLE:
+            return tuple(value)
+        if tag == _FLOAT:
+            return float(value)
+        if tag == _DICT:
+            return dict(value)
+    return mapping

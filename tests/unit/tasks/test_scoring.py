@@ -1,12 +1,13 @@
 """From answers to items: filters, metrics, choices, repeats, and errors that are never scores."""
 
+import json
 import math
 
 import pytest
 
 from assay_api.errors import SpecError
 from assay_runner.backends.base import Response, TokenLogprobs, ToolCall
-from assay_runner.tasks.items import from_plain
+from assay_runner.tasks.items import untagged
 from assay_runner.tasks.task import TaskError
 
 ASK = "doc_to_text: q\ndoc_to_target: a\n"
@@ -162,11 +163,16 @@ GIVEN = Response(
 )
 
 
+def as_given(item):
+    """What an aggregation gets for the recorded item."""
+    return json.loads(json.dumps(item), object_hook=untagged)
+
+
 def test_a_function_with_a_keyword_for_them_sees_the_responses_as_records_keep_them(tasks, answered):
     utils = "def score(doc, results, *, responses):\n    return {'m': [results, responses]}\n"
     task, doc = tasks.task(ASK + ANYTHING, utils), {"q": "?", "a": 1}
     (record,) = task.score(doc, task.build(0, doc, []), [[GIVEN]])
-    results, responses = from_plain(record.items["m"])
+    results, responses = as_given(record.items["m"])
     assert results == ["yes"]
     assert responses == [answer.model_dump(mode="json") for answer in record.answers]
     assert responses[0]["text"] == "<think>hm</think> yes" and responses[0]["reasoning"] == "because"
@@ -185,7 +191,7 @@ def test_scored_texts_have_a_response_each(tasks, chosen):
 def test_a_second_parameter_of_that_name_gets_the_results_as_ever(tasks, answered):
     utils = "def score(doc, responses):\n    return {'m': responses}\n"
     (record,) = answered(tasks.task(ASK + ANYTHING, utils), {"q": "?", "a": 1}, "x")
-    assert from_plain(record.items["m"]) == ["x"]
+    assert as_given(record.items["m"]) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -205,8 +211,8 @@ def test_tuples_and_infinities_reach_an_aggregation_of_the_task_as_they_were(tas
     text = "process_results: !function utils.score\nmetric_list: [{metric: m, aggregation: !function utils.total}]\n"
     task = tasks.task(ASK + text, utils)
     (record,) = answered(task, {"q": "?", "a": 1}, "x")
-    assert from_plain(record.items["m"]) == (math.inf, {1: "a"})
-    assert task.metrics[0].aggregation([from_plain(record.items["m"])]) == 1
+    assert as_given(record.items["m"]) == (math.inf, {1: "a"})
+    assert task.metrics[0].aggregation([as_given(record.items["m"])]) == 1
 
 
 def test_pairs_for_a_built_in_aggregation_are_plain_lists(tasks, answered):
