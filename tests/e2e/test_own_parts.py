@@ -114,7 +114,7 @@ def test_a_job_in_a_queue_waits_for_kueue_and_tells_what_kueue_says(lab, s3, ns,
     """Kueue itself is not at hand: this test plays its part, with its label, its Workload and the Job's suspension."""
     endpoint = stub()
     lab.apply(WORKLOADS)
-    lab.cluster.kubectl("wait", "--for=condition=Established", "crd/workloads.kueue.x-k8s.io", "--timeout=30s")
+    lab.cluster.await_definitions("crd", "workloads.kueue.x-k8s.io")
     manifest = endpoint_job(endpoint.url, storage, "queued", limit=50, queueName="gpus", suspend=True)
     lab.apply(manifest, ns)
     lab.cluster.kubectl("patch", "evaljob", "queued", "-n", ns, "--type=merge", "-p", '{"spec":{"suspend":false}}')

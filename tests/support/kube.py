@@ -63,6 +63,14 @@ class Cluster:
         """Names of the objects that match, sorted."""
         return sorted(item["metadata"]["name"] for item in self.get(kind, ns=ns, selector=selector)["items"])
 
+    def await_definitions(self, *which: object, input: str | None = None) -> None:
+        """Wait until the API server serves custom resources. `kubectl wait` fails on a definition whose status is still
+        empty."""
+        deadline = time.monotonic() + 60
+        while waited_for := _not_established(json.loads(self.kubectl("get", *which, "-o", "json", input=input).stdout)):
+            assert time.monotonic() < deadline, f"not established after 60 s: {', '.join(waited_for)}"
+            time.sleep(0.1)
+
     @contextmanager
     def namespace(self, restricted: bool = True) -> Iterator[str]:
         """A fresh namespace that can run pods, deleted afterwards without waiting for its end."""
@@ -99,8 +107,28 @@ class Cluster:
         else:
             run("docker", "start", self._kind_worker(n), env=self.env)
 
+    @contextmanager
+    def cut_off(self, n: int) -> Iterator[None]:
+        """The n-th node reaches nobody, and its pods go on; needs a cluster of this machine, whose nodes have a link each."""
+        run("ip", "link", "set", f"kube0-{n}", "down")
+        try:
+            yield
+        finally:
+            run("ip", "link", "set", f"kube0-{n}", "up")
+
     def _kind_worker(self, n: int) -> str:
         return self.names("nodes", selector="!node-role.kubernetes.io/control-plane")[n - 1]
+
+
+def _not_established(found: dict[str, Any]) -> list[str]:
+    return [
+        definition["metadata"]["name"]
+        for definition in found.get("items", [found])
+        if not any(
+            condition["type"] == "Established" and condition["status"] == "True"
+            for condition in definition.get("status", {}).get("conditions") or ()
+        )
+    ]
 
 
 def run(

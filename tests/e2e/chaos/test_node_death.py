@@ -1,4 +1,7 @@
-"""What a node's death costs: the chunks that its pods had open, and the time until it is noticed. `make chaos` measures it."""
+"""What it costs when a node dies, or is cut off and comes back: its pods' open chunks, and the time until it is noticed.
+
+`make chaos` measures it.
+"""
 
 import json
 import os
@@ -56,6 +59,42 @@ def test_a_nodes_death_costs_no_more_than_noticing_it_one_chunk_and_one_start_of
         print("\n" + json.dumps(figures))
     assert struck == on_a_laptop(manifest, tmp_path) and json.loads(struck)["tasks"] == json.loads(calm)["tasks"]
     assert times["struck"] - times["calm"] < noticed + CHUNK_SECONDS + start, figures
+
+
+def test_a_node_that_is_cut_off_and_comes_back_changes_no_byte_and_leaves_nothing_behind(
+    cluster, lab, s3, ns, storage, stub, operator, tmp_path, capsys
+):
+    if cluster.script is None:
+        pytest.skip("nodes of kind are not cut off by these tests")
+    keep_from_node_2(cluster, operator)
+    manifest = endpoint_job(stub(latency=LATENCY).url, storage, "cut-off", limit=SAMPLES, replicas=WORKERS)
+    lab.apply(manifest, ns)
+    wait_for(lambda: committed(lab, ns, "cut-off") > SAMPLES / 4, 120, "a quarter of the run")
+    away = {name for name, node in workers(lab, ns) if node == "node-2"}
+    assert away
+    with cluster.cut_off(2):
+        wait_for(lambda: not is_ready(cluster, "node-2"), 60, "the node's silence is noticed")
+        wait_for(
+            lambda: len([node for _, node in workers(lab, ns) if node == "node-1"]) >= WORKERS, 60, "others stand in"
+        )
+    wait_for(lambda: is_ready(cluster, "node-2"), 60, "the node is back")
+    back = {name for name, _ in workers(lab, ns)} & away
+    there = results_of(lab, s3, ns, "cut-off")
+    done = committed(lab, ns, "cut-off")
+    with capsys.disabled():
+        print(
+            "\n" + json.dumps({"cut_off": len(away), "back": len(back), "seconds": seconds(lab.evaljob(ns, "cut-off"))})
+        )
+    assert there == on_a_laptop(manifest, tmp_path) and done == SAMPLES
+    jobs = [name for name in lab.children(ns) if name.startswith("Job/")]
+    assert sorted(name.rpartition("-")[2] for name in jobs) == ["plan", "reduce", "work"]
+    wait_for(lambda: not workers(lab, ns), 60, "no worker runs on")
+
+
+def workers(lab, ns):
+    """Name and node of the work pods that Kubernetes takes for running."""
+    running = [pod for pod in lab.pods(ns, "work") if pod["status"]["phase"] == "Running"]
+    return [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in running]
 
 
 def committed(lab, ns, name):

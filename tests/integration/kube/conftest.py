@@ -30,7 +30,7 @@ def api(cluster):  # noqa: F811
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*map(regrouped, definitions().values())]})
     cluster.kubectl("apply", "--server-side", "-f", "-", input=text)
     try:
-        cluster.kubectl("wait", "--for=condition=Established", "-f", "-", input=text)
+        cluster.await_definitions("-f", "-", input=text)
         for kind in ("evaljobs", "evalschedules", "clusterevalruntimes"):
             until(
                 lambda kind=kind: (
@@ -48,7 +48,7 @@ def served(cluster):  # noqa: F811
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(definitions().values())})
     before = cluster.kubectl("get", "-f", "-", "--ignore-not-found", "-o", "name", input=text).stdout
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
-    cluster.kubectl("wait", "--for=condition=Established", "-f", "-", input=text)
+    cluster.await_definitions("-f", "-", input=text)
     deadline = time.monotonic() + 30
     while cluster.kubectl("get", "evaljobs.assay.dev", check=False).returncode:
         assert time.monotonic() < deadline, "the API server does not serve EvalJobs"

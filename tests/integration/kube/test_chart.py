@@ -148,7 +148,7 @@ def prometheus(cluster):
     if folder is None or not folder.is_dir():
         return []
     cluster.kubectl("apply", "--server-side", "-f", folder)
-    cluster.kubectl("wait", "crd", "prometheusrules.monitoring.coreos.com", "--for=condition=Established")
+    cluster.await_definitions("crd", "prometheusrules.monitoring.coreos.com")
     return MONITORS
 
 
