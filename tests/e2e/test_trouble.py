@@ -134,8 +134,10 @@ def test_pods_that_a_quota_refuses_are_told_of(lab, ns, storage, stub):
 
 def test_what_a_job_leaves_whose_endpoint_is_gone_is_finished_from_elsewhere(lab, s3, ns, storage, stub):
     with TestEndpoint(host=lab.cluster.host, latency=0.3) as endpoint:
-        lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=60), ns)
+        lab.apply(endpoint_job(endpoint.url, storage, "cut", limit=600, replicas=1, activeDeadlineSeconds=300), ns)
         wait_for(lambda: s3_markers(lab, s3, ns, "cut"), 60, "a committed chunk")
+    patch = '{"spec":{"activeDeadlineSeconds":20}}'
+    lab.cluster.kubectl("patch", "evaljob", "cut", "-n", ns, "--type=merge", "-p", patch)
     failed = lab.wait_for_condition(ns, "cut", "Failed", 120)
     assert failed["reason"] == "DeadlineExceeded"
     before = s3_markers(lab, s3, ns, "cut")
