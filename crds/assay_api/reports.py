@@ -55,6 +55,9 @@ class GateWord(Record):
     message: str = ""
 
 
+ErrorName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
 class Reduced(Record):
     """A reducer's last word: what came out, as much of it as fits."""
 
@@ -64,6 +67,8 @@ class Reduced(Record):
     """SHA-256 of results.json."""
     samples: int = Field(ge=0)
     errors: int = Field(ge=0)
+    errors_by_class: dict[ErrorName, Annotated[int, Field(ge=0)]] = Field(default_factory=dict, max_length=16)
+    """The same by class; beyond fifteen classes the rarest are one, `other`."""
     tokens_in: int = Field(default=0, ge=0)
     tokens_out: int = Field(default=0, ge=0)
     headlines: tuple[Headline, ...] = ()

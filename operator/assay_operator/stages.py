@@ -17,6 +17,7 @@ from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
 from assay_operator.diagnose import Trouble, ended_trouble, is_final, is_stranded, what_hinders, why_failed
 from assay_operator.draft import Draft
+from assay_operator.error_classes import error_classes
 from assay_operator.gates import note_of_gates, tell_gates
 from assay_operator.names import Step, input_digest, spec_digest
 from assay_operator.views import JobView, PodView
@@ -98,11 +99,11 @@ def reduce_stage(draft: Draft) -> None:
         samplesDone=report.samples,
         samplesTotal=report.samples,
         errors=report.errors,
+        errorClasses=error_classes(report.errors_by_class),
         chunksCommitted=draft.plan.chunks,
         tokensIn=report.tokens_in,
         tokensOut=report.tokens_out,
         # What workers told alone.
-        errorClasses=before.error_classes,
         retries=before.retries,
         acceleratorSeconds=before.accelerator_seconds,
     )

@@ -10,6 +10,7 @@ import argparse
 import math
 import sys
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from assay_api.errors import EXIT_FAILED, AssayError
 from assay_api.reports import LARGEST, Ended, GateWord, Headline, Reduced, Report
 from assay_api.results import MetricResult, Results, RunReport
 from assay_api.verdicts import Gates
+from assay_runner.work.error_classes import count_class
 
 _LONGEST_KIND = 128
 
@@ -60,6 +62,7 @@ def reduced(results: Results, run: RunReport, digest: str, gates: Gates | None =
         results=digest,
         samples=results.coverage.samples,
         errors=results.coverage.errors,
+        errors_by_class=_classes(results),
         tokens_in=run.tokens_in,
         tokens_out=run.tokens_out,
         omitted=len(every),
@@ -74,6 +77,17 @@ def reduced(results: Results, run: RunReport, digest: str, gates: Gates | None =
             break
         kept.append(headline)
     return report.model_copy(update={"headlines": tuple(kept), "omitted": len(every) - len(kept)})
+
+
+def _classes(results: Results) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for task in results.tasks:
+        found.update(task.errors)
+    told: dict[str, int] = {}
+    # The most frequent first: the room is theirs.
+    for kind, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+        count_class(told, kind, count)
+    return told
 
 
 def _words(gates: Gates, room: int) -> tuple[GateWord, ...]:

@@ -39,6 +39,15 @@ def task(name, *metrics, **fields):
 RUN = RunReport(plan=DIGEST, storage_mode="conditional", samples=100, errors=2, tokens_in=700, tokens_out=30)
 
 
+def test_errors_are_told_by_class_over_all_tasks_the_most_frequent_apart():
+    kinds = {f"Kind{number:02}": number + 1 for number in range(20)}
+    told = reduced(results(task("t", errors={"Timeout": 30}), task("u", errors=kinds | {"Timeout": 1})), RUN, DIGEST)
+    counts = told.errors_by_class
+    assert counts["Timeout"] == 31 and counts["Kind19"] == 20 and "Kind05" not in counts
+    assert len(counts) == 16 and counts["other"] == sum(range(1, 7))
+    assert sum(counts.values()) == 31 + sum(kinds.values())
+
+
 def test_headlines_are_text_in_the_order_of_the_results_without_a_binary_tail():
     report = reduced(
         results(

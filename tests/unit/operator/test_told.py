@@ -9,7 +9,7 @@ from assay_operator.decide import decide
 from assay_operator.names import Step
 from assay_operator.progress import parse
 from assay_operator.told import event, tellings
-from support.control_plane import World
+from support.control_plane import World, reduced
 
 
 def told(world, act):
@@ -122,7 +122,25 @@ def test_a_completed_job_keeps_what_only_its_workers_could_tell():
     seen, _ = world.observe()
     ended = decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
     assert ended.phase == "Complete" and ended.progress.samples_done == ended.plan.samples
-    assert (ended.progress.retries, [row.name for row in ended.progress.error_classes]) == (5, ["Timeout"])
+    assert ended.progress.retries == 5
+
+
+def test_what_a_completed_job_s_errors_were_is_the_reducers_word():
+    world = World()
+    world.reconcile()
+    world.finish(Step.PLAN)
+    world.reconcile()
+    world.work()
+    seen, _ = world.observe()
+    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=1)
+    going = decide(replace(seen, progress=parse(told + classes(Timeout=1))), world.now).status
+    world.finish(Step.WORK)
+    world.reconcile()
+    world.end(Step.REDUCE, message=reduced(errors=3, errors_by_class={"Timeout": 2, "HTTP500": 1}))
+    seen, _ = world.observe()
+    ended = decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
+    assert ended.progress.errors == 3
+    assert {row.name: row.count for row in ended.progress.error_classes} == {"HTTP500": 1, "Timeout": 2}
 
 
 def test_progress_never_goes_back():
