@@ -1,4 +1,4 @@
-"""The dashboard of the fleet: all EvalJobs of the chosen namespaces, what they get done, and the operator."""
+"""The dashboard of the fleet: all EvalJobs and EvalSchedules of the chosen namespaces, what gets done, and the operator."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def fleet() -> dashboard.Dashboard:
         choice("namespace", "Namespace", "label_values(assay_job_phase, namespace)", several=True)
     )
     made = _jobs(made.with_row(dashboard.Row("EvalJobs")))
+    made = _schedules(made.with_row(dashboard.Row("EvalSchedules")))
     made = _work(made.with_row(dashboard.Row("Work")))
     return _operator(made.with_row(dashboard.Row("Operator")))
 
@@ -61,6 +62,21 @@ def _jobs(made: dashboard.Dashboard) -> dashboard.Dashboard:
     score = f"max by (namespace, evaljob, task, metric) (assay_job_score{HERE})"
     scores = f"{score} * on (namespace, evaljob) group_left (model) {info}"
     return made.with_panel(rows("Results", "Headline results of the EvalJobs that exist.", {"Score": scores}, width=12))
+
+
+def _schedules(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    def of(metric: str) -> str:
+        return f"max by (namespace, evalschedule) (assay_schedule_{metric}{HERE})"
+
+    conditions = f"max by (namespace, evalschedule, type) (assay_schedule_condition{HERE})"
+    columns = {
+        "Under way": of("active_jobs"),
+        "Conditions that fail": f"sum by (namespace, evalschedule) ({conditions} == bool 0)",
+        "Suspended": of("suspended"),
+        "Seconds since one started": f"time() - {of('last_time_seconds')}",
+        "Seconds since one completed": f"time() - {of('last_success_time_seconds')}",
+    }
+    return made.with_panel(rows("EvalSchedules", "What they have started, and whether they do.", columns, width=24))
 
 
 def _work(made: dashboard.Dashboard) -> dashboard.Dashboard:

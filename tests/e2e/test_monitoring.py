@@ -14,7 +14,7 @@ import yaml
 
 from support.dashboards import queries
 from support.e2e import NAMESPACE, ROOT, endpoint_job, evalschedule, wait_for
-from support.endpoint import status
+from support.endpoint import MODEL, status
 from support.prometheus import alerts, needs_prometheus, running
 
 pytestmark = [needs_prometheus, pytest.mark.usefixtures("operator"), pytest.mark.timeout(300, func_only=True)]
@@ -31,7 +31,7 @@ QUIET = {
 """Metrics that alerts look at and that have no series when all is well, and why."""
 
 
-def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub, tmp_path):
+def test_every_query_of_dashboards_and_alerts_finds_data(lab, s3, ns, storage, stub, tmp_path):
     if lab.cluster.script is None:
         pytest.skip("the pods of kind are not reached from here")
     endpoint = stub(latency=0.15, fault_for=some_fail())
@@ -42,10 +42,7 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub,
         wrong = endpoint_job(endpoint.url, storage, "wrong")
         wrong["spec"]["tasks"] = [{"name": "no_such_task"}]
         lab.apply(wrong, ns)
-        # It starts nothing while it is looked at.
-        cron = {"schedule": "0 0 1 1 *"}
-        yearly = evalschedule("yearly", endpoint_job(endpoint.url, storage, "x"), cron=cron, startingDeadlineSeconds=1)
-        lab.apply(yearly, ns)
+        lab.apply(evalschedule_of_a_checkpoint(s3, storage, stub(models=(MODEL, "checkpoint-5"))), ns)
         working = wait_for(lambda: [pod for pod in lab.pods(ns, "work") if is_running(pod)], 90, "a work pod that runs")
         for command in commands_of_runbooks(ns, "watched", working[0]["metadata"]["name"]):
             lab.cluster.kubectl(*command)
@@ -53,6 +50,9 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub,
         lab.wait_for_condition(ns, "wrong", "Failed", 60)
         wait_for(
             lambda: prometheus.query('assay_job_phase{phase="Complete",evaljob="watched"}'), 20, "the end, scraped"
+        )
+        wait_for(
+            lambda: prometheus.query("assay_schedule_last_success_time_seconds"), 90, "a checkpoint's end, scraped"
         )
         wait_for(lambda: raised(prometheus, "AssayJobFailed", "wrong"), 20, "an alert about the job that failed")
         assert all(target["health"] == "up" for target in prometheus.targets() if "operator" in target["scrapePool"])
@@ -73,6 +73,15 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, ns, storage, stub,
                 assert metric in QUIET or data(f"{metric}{{{target}}}"), f"{name}: {metric}"
 
 
+def evalschedule_of_a_checkpoint(s3, storage, endpoint):
+    """One that finds a checkpoint when it first looks."""
+    bucket = s3.new_bucket()
+    s3.server.client().put_object(Bucket=bucket, Key="checkpoint-5/DONE", Body=b"")
+    job = endpoint_job(endpoint.url, storage, "x", limit=25)
+    job["spec"]["model"]["name"] = "$(CHECKPOINT_NAME)"
+    return evalschedule("checkpoints", job, watch={"uri": f"s3://{bucket}", "readyFile": "DONE", "pollSeconds": 1})
+
+
 def is_running(pod):
     return pod["status"]["phase"] == "Running"
 
@@ -85,7 +94,7 @@ def commands_of_runbooks(ns, evaljob, pod):
         for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
         for line in block.splitlines()
     }
-    given = {"NAMESPACE": ns, "NAME": evaljob, "POD": pod, "SCHEDULE": "yearly"}
+    given = {"NAMESPACE": ns, "NAME": evaljob, "POD": pod, "SCHEDULE": "checkpoints"}
     for line in sorted(lines):
         program, *words = shlex.split(line)
         if program == "kubectl" and not {"|", "exec", "top"} & set(words):
