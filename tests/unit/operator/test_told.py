@@ -107,38 +107,32 @@ def test_nonsense_numbers_are_not_believed():
     assert (found.samples_done, found.samples_total, found.samples_per_second) == (0, 0, None)
 
 
-def test_a_completed_job_keeps_what_only_its_workers_could_tell():
+def completed(told, **reduced_to):
+    """The status of a job whose workers have told this last, and whose reducer this."""
     world = World()
     world.reconcile()
     world.finish(Step.PLAN)
     world.reconcile()
     world.work()
-    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=3, assay_run_retries=5)
     seen, _ = world.observe()
-    going = decide(replace(seen, progress=parse(told + classes(Timeout=3))), world.now).status
+    going = decide(replace(seen, progress=parse(told)), world.now).status
     world.finish(Step.WORK)
     world.reconcile()
-    world.finish(Step.REDUCE)
+    world.end(Step.REDUCE, message=reduced(**reduced_to))
     seen, _ = world.observe()
-    ended = decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
+    return decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
+
+
+def test_a_completed_job_keeps_what_only_its_workers_could_tell():
+    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=3, assay_run_retries=5)
+    ended = completed(told)
     assert ended.phase == "Complete" and ended.progress.samples_done == ended.plan.samples
     assert ended.progress.retries == 5
 
 
 def test_what_a_completed_job_s_errors_were_is_the_reducers_word():
-    world = World()
-    world.reconcile()
-    world.finish(Step.PLAN)
-    world.reconcile()
-    world.work()
-    seen, _ = world.observe()
-    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=1)
-    going = decide(replace(seen, progress=parse(told + classes(Timeout=1))), world.now).status
-    world.finish(Step.WORK)
-    world.reconcile()
-    world.end(Step.REDUCE, message=reduced(errors=3, errors_by_class={"Timeout": 2, "HTTP500": 1}))
-    seen, _ = world.observe()
-    ended = decide(replace(seen, status=seen.status.model_copy(update={"progress": going.progress})), world.now).status
+    told = metrics(assay_run_samples=100, assay_run_samples_committed=40, assay_run_errors=1) + classes(Timeout=1)
+    ended = completed(told, errors=3, errors_by_class={"Timeout": 2, "HTTP500": 1})
     assert ended.progress.errors == 3
     assert {row.name: row.count for row in ended.progress.error_classes} == {"HTTP500": 1, "Timeout": 2}
 
