@@ -20,4 +20,6 @@ ACCELERATOR_SECONDS = "assay_run_accelerator_seconds"
 ERRORS_BY_CLASS = "assay_run_errors_by_class"
 """With the label `CLASS`."""
 CLASS = "class"
+MOST_CLASSES, LONGEST_CLASS = 16, 64
+"""Classes that are told apart, and characters of their names, wherever errors are told by class."""
 SAMPLES_PER_SECOND = "assay_run_samples_per_second"

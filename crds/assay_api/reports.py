@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from assay_api.base import Record
+from assay_api.exposition import LONGEST_CLASS, MOST_CLASSES
 from assay_api.records import Digest
 from assay_api.texts import CheckpointName
 from assay_api.verdicts import Verdict
@@ -55,7 +56,7 @@ class GateWord(Record):
     message: str = ""
 
 
-ErrorName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ErrorName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CLASS)]
 
 
 class Reduced(Record):
@@ -67,8 +68,8 @@ class Reduced(Record):
     """SHA-256 of results.json."""
     samples: int = Field(ge=0)
     errors: int = Field(ge=0)
-    errors_by_class: dict[ErrorName, Annotated[int, Field(ge=0)]] = Field(default_factory=dict, max_length=16)
-    """The same by class; beyond fifteen classes the rarest are one, `other`."""
+    errors_by_class: dict[ErrorName, Annotated[int, Field(ge=0)]] = Field(default_factory=dict, max_length=MOST_CLASSES)
+    """The same by class; where there are more, the rarest are one, `other`."""
     tokens_in: int = Field(default=0, ge=0)
     tokens_out: int = Field(default=0, ge=0)
     headlines: tuple[Headline, ...] = ()

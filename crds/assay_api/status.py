@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from assay_api.base import Spec
+from assay_api.exposition import LONGEST_CLASS, MOST_CLASSES
 from assay_api.gates import MOST_GATES, GateName
 from assay_api.rules import keyed
 from assay_api.texts import Digest, Figure, LongUri, ShortText
@@ -65,7 +66,9 @@ class PlanStatus(Spec):
 class ErrorClass(Spec):
     """Failed samples of one class."""
 
-    name: str = Field(min_length=1, max_length=64, description="Class of the error, such as Timeout or TaskError.")
+    name: str = Field(
+        min_length=1, max_length=LONGEST_CLASS, description="Class of the error, such as Timeout or TaskError."
+    )
     count: int = Field(ge=0, description="Failed samples of this class.")
 
 
@@ -76,7 +79,7 @@ class ProgressStatus(Spec):
     samples_total: int = Field(default=0, ge=0, description="Planned samples.")
     errors: int = Field(default=0, ge=0, description="Samples that failed.")
     error_classes: list[ErrorClass] = Field(
-        default_factory=list, max_length=16, description="The same by class.", json_schema_extra=keyed("name")
+        default_factory=list, max_length=MOST_CLASSES, description="The same by class.", json_schema_extra=keyed("name")
     )
     retries: int = Field(default=0, ge=0, description="Further tries of samples.")
     chunks_committed: int = Field(default=0, ge=0, description="Committed chunks.")

@@ -5,15 +5,14 @@ Advisory: a worker that does not answer costs a moment and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from assay_api import exposition
-from assay_api.status import ProgressStatus
-from assay_operator.error_classes import counted, error_classes
+from assay_api.status import ErrorClass, ProgressStatus
 from assay_operator.views import PodView
 
 _SECONDS = 2.0
@@ -73,14 +72,14 @@ def parse(text: str) -> ProgressStatus | None:
         return None
 
     def count(name: str) -> int:
-        return counted(values.get(name, 0.0))
+        return _count(values.get(name, 0.0))
 
     rate = values.get(exposition.SAMPLES_PER_SECOND, 0.0)
     return ProgressStatus(
         samplesDone=count(exposition.SAMPLES_COMMITTED),
         samplesTotal=count(exposition.SAMPLES),
         errors=count(exposition.ERRORS),
-        errorClasses=error_classes(classes),
+        errorClasses=_classes(classes),
         retries=count(exposition.RETRIES),
         chunksCommitted=count(exposition.CHUNKS_COMMITTED),
         tokensIn=count(exposition.TOKENS_IN),
@@ -88,3 +87,13 @@ def parse(text: str) -> ProgressStatus | None:
         acceleratorSeconds=count(exposition.ACCELERATOR_SECONDS),
         samplesPerSecond=round(rate, 2) if 0 < rate < 1e9 else None,
     )
+
+
+def _count(value: float) -> int:
+    return int(value) if 0 <= value < 1e15 else 0
+
+
+def _classes(found: Mapping[str, float]) -> list[ErrorClass]:
+    """The classes in a fixed order; a name that nothing of ours gives is passed over."""
+    names = sorted(name for name in found if 0 < len(name) <= exposition.LONGEST_CLASS)
+    return [ErrorClass(name=name, count=_count(found[name])) for name in names[: exposition.MOST_CLASSES]]

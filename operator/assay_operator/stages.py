@@ -11,13 +11,12 @@ from typing import TypeVar
 
 from assay_api import layout
 from assay_api.reports import Ended, Headline, Planned, Reduced, read_report
-from assay_api.status import HeadlineResult, PlanStatus, ProgressStatus
+from assay_api.status import ErrorClass, HeadlineResult, PlanStatus, ProgressStatus
 from assay_operator.accept import effective_storage
 from assay_operator.actions import CreateJob, DeleteJob, SetJob
 from assay_operator.conditions import Kind
 from assay_operator.diagnose import Trouble, ended_trouble, is_final, is_stranded, what_hinders, why_failed
 from assay_operator.draft import Draft
-from assay_operator.error_classes import error_classes
 from assay_operator.gates import note_of_gates, tell_gates
 from assay_operator.names import Step, input_digest, spec_digest
 from assay_operator.views import JobView, PodView
@@ -99,7 +98,7 @@ def reduce_stage(draft: Draft) -> None:
         samplesDone=report.samples,
         samplesTotal=report.samples,
         errors=report.errors,
-        errorClasses=error_classes(report.errors_by_class),
+        errorClasses=[ErrorClass(name=name, count=count) for name, count in sorted(report.errors_by_class.items())],
         chunksCommitted=draft.plan.chunks,
         tokensIn=report.tokens_in,
         tokensOut=report.tokens_out,

@@ -27,10 +27,6 @@ def wait_until_working(lab, ns, name, samples=1, timeout=120):
     )
 
 
-def workers(lab, ns):
-    return [pod for pod in lab.pods(ns, "work") if pod["status"]["phase"] == "Running"]
-
-
 def test_the_example_on_three_pods_over_two_nodes_gives_the_laptops_bytes(lab, s3, ns, storage, tmp_path):
     manifest = easy_vqa(storage, replicas=3)
     with ThreadPoolExecutor(1) as aside:
@@ -58,7 +54,7 @@ def lived(lab, ns, manifest):
         phase = lab.evaljob(ns, "easy-vqa").get("status", {}).get("phase", "")
         if phase and story[-1:] != [phase]:
             story.append(phase)
-        nodes |= {pod["spec"].get("nodeName") for pod in workers(lab, ns)}
+        nodes |= {pod["spec"].get("nodeName") for pod in lab.workers(ns)}
         time.sleep(0.3)
     return story, nodes
 
@@ -74,18 +70,18 @@ def test_scaling_suspending_killing_and_restarting_change_no_byte(lab, s3, ns, s
 
     wait_until_working(lab, ns, "hard-life")
     change(replicas=1)
-    wait_for(lambda: len(workers(lab, ns)) == 1, 60, "one worker left")
+    wait_for(lambda: len(lab.workers(ns)) == 1, 60, "one worker left")
     lab.cluster.kubectl("scale", "evaljob", "hard-life", "-n", ns, "--replicas=5")
-    wait_for(lambda: len(workers(lab, ns)) == 5, 60, "five workers")
+    wait_for(lambda: len(lab.workers(ns)) == 5, 60, "five workers")
     change(suspend=True)
     lab.wait_for_condition(ns, "hard-life", "Suspended", 30)
-    wait_for(lambda: not workers(lab, ns), 90, "no worker while suspended")
+    wait_for(lambda: not lab.workers(ns), 90, "no worker while suspended")
     before = lab.evaljob(ns, "hard-life")["status"]
     assert before["phase"] == "Suspended"
     change(suspend=False)
-    wait_for(lambda: workers(lab, ns), 60, "workers after resuming")
+    wait_for(lambda: lab.workers(ns), 60, "workers after resuming")
     operator.kill()
-    victim = workers(lab, ns)[0]["metadata"]["name"]
+    victim = lab.workers(ns)[0]["metadata"]["name"]
     lab.cluster.kubectl("delete", "pod", victim, "-n", ns, "--grace-period=0", "--force")
     operator.kill()
     endpoint.latency = 0.0
@@ -101,9 +97,9 @@ def test_a_chart_upgrade_touches_no_running_job(lab, s3, ns, storage, stub, oper
     endpoint = stub(latency=1.0)
     lab.apply(endpoint_job(endpoint.url, storage, "upgraded", limit=1200, replicas=2), ns)
     wait_until_working(lab, ns, "upgraded")
-    before = {pod["metadata"]["uid"] for pod in workers(lab, ns)}
+    before = {pod["metadata"]["uid"] for pod in lab.workers(ns)}
     operator.install(replicas="2", podAnnotations__revision="second")
-    assert {pod["metadata"]["uid"] for pod in workers(lab, ns)} <= before
+    assert {pod["metadata"]["uid"] for pod in lab.workers(ns)} <= before
     assert len(operator.pods()) >= 2
     assert lab.evaljob(ns, "upgraded")["status"]["phase"] == "Running"
     endpoint.latency = 0.0

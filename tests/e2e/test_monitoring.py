@@ -43,7 +43,7 @@ def test_every_query_of_dashboards_and_alerts_finds_data(lab, s3, ns, storage, s
         wrong["spec"]["tasks"] = [{"name": "no_such_task"}]
         lab.apply(wrong, ns)
         lab.apply(evalschedule_of_a_checkpoint(s3, storage, stub(models=(MODEL, "checkpoint-5"))), ns)
-        working = wait_for(lambda: [pod for pod in lab.pods(ns, "work") if is_running(pod)], 90, "a work pod that runs")
+        working = wait_for(lambda: lab.workers(ns), 90, "a work pod that runs")
         for command in commands_of_runbooks(ns, "watched", working[0]["metadata"]["name"]):
             lab.cluster.kubectl(*command)
         lab.wait_for_condition(ns, "watched", "Complete", 150)
@@ -80,10 +80,6 @@ def evalschedule_of_a_checkpoint(s3, storage, endpoint):
     job = endpoint_job(endpoint.url, storage, "x", limit=25)
     job["spec"]["model"]["name"] = "$(CHECKPOINT_NAME)"
     return evalschedule("checkpoints", job, watch={"uri": f"s3://{bucket}", "readyFile": "DONE", "pollSeconds": 1})
-
-
-def is_running(pod):
-    return pod["status"]["phase"] == "Running"
 
 
 def commands_of_runbooks(ns, evaljob, pod):

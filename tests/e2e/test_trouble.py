@@ -161,9 +161,7 @@ def test_a_deadline_ends_the_job_and_keeps_what_was_committed(lab, s3, ns, stora
     lab.apply(job, ns)
     failed = lab.wait_for_condition(ns, "late", "Failed", 60)
     assert failed["reason"] == "DeadlineExceeded" and "stay in the store" in failed["message"]
-    wait_for(
-        lambda: not [pod for pod in lab.pods(ns, "work") if pod["status"]["phase"] == "Running"], 90, "workers are gone"
-    )
+    wait_for(lambda: not lab.workers(ns), 90, "workers are gone")
     run = lab.evaljob(ns, "late")["status"]["plan"]["runUri"]
     assert any(key.endswith(".commit") for key in s3.keys(run))
 

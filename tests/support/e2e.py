@@ -72,6 +72,10 @@ class Lab:
         selector = "app.kubernetes.io/managed-by=assay" + (f",assay.dev/step={step}" if step else "")
         return self.cluster.get("pods", ns=ns, selector=selector)["items"]
 
+    def workers(self, ns: str) -> list[dict[str, Any]]:
+        """The work pods that run."""
+        return [pod for pod in self.pods(ns, "work") if pod["status"]["phase"] == "Running"]
+
     def children(self, ns: str) -> list[str]:
         """What EvalJobs have made in the namespace, as kind/name."""
         kinds = "jobs,pods,configmaps"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-MOST = 16
-"""Classes that are told apart, the last of them `OTHER`."""
+from assay_api.exposition import LONGEST_CLASS, MOST_CLASSES
+
 OTHER = "other"
-_LONGEST = 64
+"""The last of the classes that are told apart."""
 
 
 def count_class(errors: dict[str, int], kind: str, count: int = 1) -> None:
     """Count errors of the class `kind` in `errors`."""
-    name = kind[:_LONGEST]
-    if name not in errors and len(errors) >= MOST - 1:
+    name = kind[:LONGEST_CLASS]
+    if name not in errors and len(errors) >= MOST_CLASSES - 1:
         name = OTHER
     errors[name] = errors.get(name, 0) + count

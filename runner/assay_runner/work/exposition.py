@@ -54,7 +54,7 @@ class WorkerMetrics(Collector):
         self._worker = worker
 
     def collect(self) -> Iterator[Metric]:
-        """All families; no label has more values than this file names, or `error_classes.MOST`."""
+        """All families; no label has more values than this file names, or `MOST_CLASSES`."""
         yield from self._run()
         yield from self._own()
 

@@ -93,8 +93,7 @@ def test_a_node_that_is_cut_off_and_comes_back_changes_no_byte_and_leaves_nothin
 
 def workers(lab, ns):
     """Name and node of the work pods that Kubernetes takes for running."""
-    running = [pod for pod in lab.pods(ns, "work") if pod["status"]["phase"] == "Running"]
-    return [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in running]
+    return [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in lab.workers(ns)]
 
 
 def committed(lab, ns, name):

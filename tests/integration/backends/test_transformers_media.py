@@ -172,7 +172,9 @@ def test_a_broken_video_is_its_own_error() -> None:
 
 
 def test_a_model_with_a_video_processor_is_shown_the_sampled_frames_and_when_they_were(tmp_path: Path) -> None:
-    pytest.importorskip("torchvision")
+    pytest.importorskip(
+        "torchvision", reason="processors of videos need torchvision, which no build fits this torch here"
+    )
     folder = make_video_model(tmp_path / "model")
     asked = [about("one", clip(), "what?"), about("two", clip(30, seed=1), picture(1), "what?")]
     found = run(folder, asked, video_frames=4)

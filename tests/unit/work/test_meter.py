@@ -1,7 +1,8 @@
 """What a worker counts stays bounded, and its histograms are Prometheus's."""
 
+from assay_api.exposition import MOST_CLASSES
 from assay_runner.backends.base import Response
-from assay_runner.work.error_classes import MOST, OTHER, count_class
+from assay_runner.work.error_classes import OTHER, count_class
 from assay_runner.work.meter import Durations, Meter
 
 
@@ -23,9 +24,9 @@ def test_an_answer_counts_with_its_tokens_tries_and_time():
 
 def test_classes_of_errors_beyond_the_most_are_counted_as_others():
     errors = {}
-    for number in range(3 * MOST):
+    for number in range(3 * MOST_CLASSES):
         count_class(errors, f"Kind{number}")
     count_class(errors, "Kind0", 4)
     count_class(errors, "y" * 1000)
-    assert len(errors) == MOST and errors["Kind0"] == 5 and errors[OTHER] == 2 * MOST + 2
+    assert len(errors) == MOST_CLASSES and errors["Kind0"] == 5 and errors[OTHER] == 2 * MOST_CLASSES + 2
     assert max(map(len, errors)) <= 64
