@@ -10,7 +10,7 @@ OTHER = "other"
 
 def count_class(errors: dict[str, int], kind: str, count: int = 1) -> None:
     """Count errors of the class `kind` in `errors`."""
-    name = kind[:LONGEST_CLASS]
+    name = kind[:LONGEST_CLASS] or OTHER
     if name not in errors and len(errors) >= MOST_CLASSES - 1:
         name = OTHER
     errors[name] = errors.get(name, 0) + count

@@ -30,3 +30,5 @@ def test_classes_of_errors_beyond_the_most_are_counted_as_others():
     count_class(errors, "y" * 1000)
     assert len(errors) == MOST_CLASSES and errors["Kind0"] == 5 and errors[OTHER] == 2 * MOST_CLASSES + 2
     assert max(map(len, errors)) <= 64
+    count_class(errors, "")
+    assert "" not in errors and errors[OTHER] == 2 * MOST_CLASSES + 3
